@@ -1,0 +1,141 @@
+"""Training state on disk: written whole or not at all, recognised when damaged, rotated late.
+
+A checkpoint is a folder `step-00001000` with one .pt file for each part of the state and a manifest.json with
+every file's size and SHA-256, which is written last.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from pix2pix.errors import UserError
+from pix2pix.files import sync_folder
+
+PREFIX = "step-"
+MANIFEST = "manifest.json"
+
+
+class CheckpointError(UserError):
+    """A checkpoint that is missing, damaged, or of another run."""
+
+
+def save_checkpoint(folder: Path, step: int, state: Mapping[str, Any], limit: int | None = None) -> Path:
+    """Write the parts of `state` (tensors, plain values) as `folder/step-N`, then rotate to `limit` of them.
+
+    The folder appears under its name in one rename, after everything in it has reached the disk.
+    """
+    final = folder / f"{PREFIX}{step:08d}"
+    temporary = folder / f".writing-{final.name}"
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    files = {}
+    for name, part in state.items():
+        path = temporary / f"{name}.pt"
+        with open(path, "wb") as file:
+            torch.save(part, file)
+            file.flush()
+            os.fsync(file.fileno())
+        files[path.name] = {"size": path.stat().st_size, "sha256": _sha256(path)}
+    with open(temporary / MANIFEST, "w", encoding="utf-8") as file:
+        json.dump({"step": step, "files": files}, file, indent=2)
+        file.flush()
+        os.fsync(file.fileno())
+    sync_folder(temporary)
+    if final.exists():
+        _remove(final)
+    os.replace(temporary, final)
+    sync_folder(folder)
+    if limit is not None:
+        for old in list_checkpoints(folder)[limit:]:
+            _remove(old)
+    return final
+
+
+def list_checkpoints(folder: Path) -> list[Path]:
+    """Return the checkpoints of a folder, the newest first; anything else in it is left alone."""
+    if not folder.is_dir():
+        return []
+    found = [p for p in folder.glob(f"{PREFIX}*") if p.is_dir() and p.name[5:].isdigit()]
+    return sorted(found, key=lambda path: int(path.name[5:]), reverse=True)
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """Verify a checkpoint; return its state by part, on the CPU. Raises CheckpointError naming the damage."""
+    problem = damage(path)
+    if problem:
+        raise CheckpointError(f"Checkpoint {path} cannot be used: {problem}.")
+    # Only tensors and plain values: a checkpoint that came from elsewhere runs no code.
+    files = sorted(path.glob("*.pt"))
+    return {file.stem: torch.load(file, map_location="cpu", weights_only=True) for file in files}
+
+
+def newest_checkpoint(folder: Path, say: Callable[[str], None]) -> Path | None:
+    """Return the newest whole checkpoint; what is damaged is passed over and said."""
+    for path in list_checkpoints(folder):
+        problem = damage(path)
+        if problem is None:
+            return path
+        say(f"Checkpoint {path.name} is damaged ({problem}); trying the one before it.")
+    return None
+
+
+def damage(path: Path) -> str | None:
+    """Say what is wrong with a checkpoint, or None: every file of its manifest is there with its hash."""
+    try:
+        files = json.loads((path / MANIFEST).read_text(encoding="utf-8"))["files"]
+        for name, facts in files.items():
+            if (path / name).stat().st_size != facts["size"]:
+                return f"{name} has {(path / name).stat().st_size} bytes instead of {facts['size']}"
+            if _sha256(path / name) != facts["sha256"]:
+                return f"the content of {name} has changed"
+    except FileNotFoundError as error:
+        return f"{Path(error.filename).name} is missing"
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        return f"{MANIFEST} is unreadable ({error})"
+    return None
+
+
+def random_state() -> dict[str, Any]:
+    """The state of every random generator that a step may draw from, in tensors and plain values."""
+    numpy_state = np.random.get_state()  # noqa: NPY002
+    return {
+        "python": random.getstate(),
+        "numpy": [value.tolist() if isinstance(value, np.ndarray) else value for value in numpy_state],
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state() if torch.cuda.is_available() else None,
+    }
+
+
+def set_random_state(state: Mapping[str, Any]) -> None:
+    """Put every random generator back to what `random_state` gave."""
+    random.setstate(state["python"])
+    np.random.set_state(tuple(state["numpy"]))  # noqa: NPY002
+    torch.set_rng_state(state["torch"])
+    if state["cuda"] is not None and torch.cuda.is_available():
+        torch.cuda.set_rng_state(state["cuda"])
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _remove(path: Path) -> None:
+    """Remove a checkpoint under another name, so that an interrupted removal leaves no damaged one."""
+    doomed = path.with_name(f".removing-{path.name}")
+    shutil.rmtree(doomed, ignore_errors=True)
+    os.replace(path, doomed)
+    shutil.rmtree(doomed, ignore_errors=True)

@@ -1,0 +1,161 @@
+"""One training step of G against D, and what it needs: objective, rates, average. Knows no Accelerate."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+
+from pix2pix import losses
+from pix2pix.config import TrainingConfig
+from pix2pix.errors import ConfigError
+
+Backward = Callable[[Tensor], None]
+
+
+@dataclass(frozen=True)
+class Objective:
+    """G* = arg min_G max_D  L_cGAN(G, D) + lambda L_L1(G)   (paper, eq. 4), with the other terms on offer."""
+
+    gan_mode: str = "vanilla"
+    gan: float = 1.0
+    l1: float = 100.0
+    l2: float = 0.0
+    fm: float = 0.0
+    gp: float = 10.0
+
+    @classmethod
+    def from_config(cls, config: TrainingConfig) -> Objective:
+        return cls(
+            config.gan_mode,
+            config.lambda_gan,
+            config.lambda_l1,
+            config.lambda_l2,
+            config.lambda_fm,
+            config.lambda_gp,
+        )
+
+    @property
+    def needs_D(self) -> bool:
+        return self.gan > 0 or self.fm > 0
+
+    def of_D(self, D: nn.Module, x: Tensor, real: Tensor, fake: Tensor) -> Tensor:
+        """The loss of D on a batch of pairs; `fake` comes without G's graph."""
+        loss = losses.discriminator_loss(self.gan_mode, D(x, real), D(x, fake))
+        if self.gan_mode == "wgangp":
+            loss = loss + self.gp * losses.gradient_penalty(D, x, real, fake)
+        return loss
+
+    def of_G(self, D: Any, x: Tensor, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+        """The weighted terms of G's loss, by name; their sum is what G descends. D is not wrapped."""
+        terms = {}
+        if self.needs_D:
+            fake_features = D.features(x, fake)
+            if self.gan > 0:
+                logits = [scale[-1] for scale in fake_features]
+                terms["gan"] = self.gan * losses.generator_loss(self.gan_mode, logits)
+            if self.fm > 0:
+                with torch.no_grad():
+                    real_features = D.features(x, real)
+                terms["fm"] = self.fm * losses.feature_matching(fake_features, real_features)
+        if self.l1 > 0:
+            terms["l1"] = self.l1 * losses.l1(fake, real)
+        if self.l2 > 0:
+            terms["l2"] = self.l2 * losses.l2(fake, real)
+        return terms
+
+
+def train_step(
+    G: nn.Module,
+    D: nn.Module,
+    x: Tensor,
+    real: Tensor,
+    optimizer_G: torch.optim.Optimizer,
+    optimizer_D: torch.optim.Optimizer,
+    objective: Objective,
+    backward: Backward = torch.Tensor.backward,
+    plain_D: nn.Module | None = None,
+) -> dict[str, Tensor]:
+    """Do one step of D, then one of G (paper, section 3.3), and return the losses by name, as 0-d tensors.
+
+    x [B, C1, H, W] and real [B, C2, H, W] in [-1, 1]. `plain_D` is D without the wrapper of a distributed
+    run: in G's pass D only passes gradients on, so there is nothing of it to synchronize.
+    """
+    plain_D = D if plain_D is None else plain_D
+    fake = G(x)
+    reported = {}
+    if objective.needs_D:
+        loss_D = objective.of_D(D, x, real, fake.detach())
+        backward(loss_D)
+        optimizer_D.step()
+        optimizer_D.zero_grad()
+        reported["D"] = loss_D.detach()
+    plain_D.requires_grad_(False)  # G's pass must leave no gradients in D
+    terms = objective.of_G(plain_D, x, real, fake)
+    backward(torch.stack(list(terms.values())).sum())
+    optimizer_G.step()
+    optimizer_G.zero_grad()
+    plain_D.requires_grad_(True)
+    return reported | {f"G_{name}": term.detach() for name, term in terms.items()}
+
+
+def require_side(network: nn.Module, resolution: int) -> None:
+    """Raise ConfigError if G or D cannot take square pictures of `resolution` pixels a side."""
+    multiple, smallest = getattr(network, "multiple", 1), getattr(network, "smallest", 1)
+    if resolution % multiple or resolution < smallest:
+        raise ConfigError(
+            f"--resolution {resolution} does not suit {type(network).__name__}: it must be a multiple of "
+            f"{multiple} and at least {smallest}. Change it, or the network (--generator, --depth, "
+            "--discriminator_layers)."
+        )
+
+
+def adam(module: nn.Module, config: TrainingConfig) -> torch.optim.Adam:
+    """Adam with the paper's momenta (section 3.3), in its fused form where every parameter allows it."""
+    device = next(module.parameters()).device.type
+    return torch.optim.Adam(
+        module.parameters(),
+        lr=config.learning_rate,
+        betas=(config.adam_beta1, 0.999),
+        fused=device in ("cpu", "cuda"),
+    )
+
+
+def rate_factor(kind: str, step: int, total: int) -> float:
+    """What the learning rate is multiplied with at a step (0-based) of `total`: a pure function.
+
+    linear keeps the rate for the first half and takes it down to 0 over the second (the original code).
+    """
+    if kind == "constant":
+        return 1.0
+    if kind == "cosine":
+        return 0.5 * (1 + math.cos(math.pi * step / total))
+    return min(1.0, 2.0 * (total - step) / total)
+
+
+def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+
+
+def moving_average(G: nn.Module, decay: float) -> AveragedModel:
+    """Return a copy of G that `update_parameters(G)` moves towards G by 1 - decay.
+
+    The decay grows with the number of updates, so that the first, bad weights are soon forgotten.
+    """
+
+    @torch.no_grad()
+    def average(averaged: Sequence[Tensor], current: Sequence[Tensor], updates: Tensor | int) -> None:
+        ramped = min(decay, (1 + int(updates)) / (10 + int(updates)))
+        floats = [i for i, tensor in enumerate(averaged) if tensor.is_floating_point()]
+        torch._foreach_lerp_([averaged[i] for i in floats], [current[i] for i in floats], 1 - ramped)
+        for i, tensor in enumerate(averaged):
+            if not tensor.is_floating_point():  # batch norm's counter
+                tensor.copy_(current[i])
+
+    return AveragedModel(G, multi_avg_fn=average, use_buffers=True)

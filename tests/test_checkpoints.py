@@ -1,0 +1,111 @@
+"""Training state that is written whole, recognised when damaged, and rotated late."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+from pix2pix.checkpoints import (
+    CheckpointError,
+    list_checkpoints,
+    load_checkpoint,
+    newest_checkpoint,
+    save_checkpoint,
+)
+
+STATE = {"G": {"weight": torch.arange(6.0)}, "progress": {"step": 7, "history": [1, None, "x", 0.5]}}
+
+
+def steps(folder):
+    return [int(path.name[5:]) for path in list_checkpoints(folder)]
+
+
+def test_what_is_saved_is_what_is_loaded(tmp_path):
+    path = save_checkpoint(tmp_path, 7, STATE)
+    state = load_checkpoint(path)
+    assert torch.equal(state["G"]["weight"], STATE["G"]["weight"])
+    assert state["progress"] == STATE["progress"]
+
+
+def test_only_the_newest_are_kept(tmp_path):
+    for step in (1, 2, 3):
+        save_checkpoint(tmp_path, step, STATE, limit=2)
+    assert steps(tmp_path) == [3, 2]
+
+
+def test_the_old_one_goes_only_after_the_new_one_is_safe(tmp_path, monkeypatch):
+    save_checkpoint(tmp_path, 1, STATE, limit=1)
+    monkeypatch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
+    with pytest.raises(OSError, match="disk full"):
+        save_checkpoint(tmp_path, 2, STATE, limit=1)
+    assert steps(tmp_path) == [1]
+
+
+@pytest.mark.parametrize("harm", ["truncated", "changed", "missing file", "no manifest", "broken manifest"])
+def test_a_damaged_checkpoint_is_said_and_the_one_before_it_used(tmp_path, harm):
+    save_checkpoint(tmp_path, 1, STATE)
+    newest = save_checkpoint(tmp_path, 2, STATE)
+    content = (newest / "G.pt").read_bytes()
+    if harm == "truncated":
+        (newest / "G.pt").write_bytes(content[:-10])
+    elif harm == "changed":
+        (newest / "G.pt").write_bytes(content[:-10] + bytes(10))
+    elif harm == "missing file":
+        (newest / "G.pt").unlink()
+    elif harm == "no manifest":
+        (newest / "manifest.json").unlink()
+    else:
+        (newest / "manifest.json").write_text("{")
+    said = []
+    assert newest_checkpoint(tmp_path, said.append).name == "step-00000001"
+    assert "step-00000002 is damaged" in said[0]
+    with pytest.raises(CheckpointError, match="step-00000002"):
+        load_checkpoint(newest)
+
+
+def test_other_things_in_the_folder_are_no_checkpoints(tmp_path):
+    (tmp_path / "step-latest").mkdir()
+    (tmp_path / "notes.txt").write_text("mine")
+    save_checkpoint(tmp_path, 3, STATE, limit=1)
+    assert steps(tmp_path) == [3]
+    assert (tmp_path / "notes.txt").exists()
+    assert newest_checkpoint(tmp_path / "nowhere", print) is None
+
+
+def test_a_checkpoint_runs_no_code(tmp_path):
+    class Hostile:
+        def __reduce__(self):
+            return os.system, (f"touch {tmp_path}/harmed",)
+
+    path = save_checkpoint(tmp_path, 1, {"G": Hostile()})
+    with pytest.raises(Exception, match=r"[Ww]eights"):
+        load_checkpoint(path)
+    assert not (tmp_path / "harmed").exists()
+
+
+def test_a_kill_while_writing_leaves_only_whole_checkpoints(tmp_path):
+    code = """
+import itertools, sys, torch
+from pathlib import Path
+from pix2pix.checkpoints import save_checkpoint
+
+for step in itertools.count(1):
+    state = {"G": {"w": torch.full((200000,), float(step))}}
+    save_checkpoint(Path(sys.argv[1]), step, state, limit=2)
+    print(step, flush=True)
+"""
+    process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    written = [int(process.stdout.readline()) for _ in range(3)]
+    time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    newest = newest_checkpoint(tmp_path, pytest.fail)
+    step = int(newest.name[5:])
+    assert step >= written[-1]
+    assert torch.equal(load_checkpoint(newest)["G"]["w"], torch.full((200000,), float(step)))
+    assert json.loads((newest / "manifest.json").read_text())["step"] == step
