@@ -146,5 +146,6 @@ class Record:
             self.best_metric, getattr(measures, self.best_metric), best["selection"]
         )
         if is_best:
-            self.content["best"] = values | {"selection": getattr(measures, self.best_metric)}
+            selection = getattr(measures, self.best_metric)
+            self.content["best"] = values | {"selection": selection, "intervals": measures.intervals}
         return is_best

@@ -28,6 +28,8 @@ SWD_LEVELS, SWD_PATCH, SWD_PATCHES = 3, 7, 128  # pyramid levels, patch side, pa
 SWD_DIRECTIONS, SWD_SEED = 512, 2018  # Karras et al. 2018: 4 repeats of 128
 SWD_SCALE = 1000.0
 SWD_LEAST_STD = 0.01  # grey levels: below it a channel counts as constant
+RESAMPLES, RESAMPLE_SEED = 1000, 1979
+RESAMPLE_LEAST = 10  # pictures: of fewer, an interval would claim more than they can tell
 
 NAMES = ("l1", "psnr", "ssim", "sharpness", "lab_l", "lab_a", "lab_b", "lab", "swd")
 HIGHER_IS_BETTER = {  # sharpness is in neither direction: it is best at 1
@@ -56,6 +58,7 @@ class Measures:
     swd: float  # sliced Wasserstein distance of patches, x 1000; 0 for equal sets
     count: int  # pictures
     per_picture: dict[str, list[float]]  # l1, psnr, ssim, sharpness, in the order given
+    intervals: dict[str, list[float]]  # their 95 % intervals [low, high] over the set; none of few pictures
 
     @property
     def lab(self) -> float:
@@ -97,21 +100,20 @@ def measure(outputs: Sequence[np.ndarray], targets: Sequence[np.ndarray]) -> Mea
         function.__name__: [function(output, target) for output, target in pairs]
         for function in (l1, psnr, ssim, sharpness)
     }
-    output_gradient, target_gradient = (
-        float(np.mean([_gradient(picture) for picture in pictures])) for pictures in (outputs, targets)
-    )
+    gradients = np.array([[_gradient(picture) for picture in pictures] for pictures in (outputs, targets)])
     lab = lab_histogram_intersection(outputs, targets)
     return Measures(
         l1=float(np.mean(per_picture["l1"])),
         psnr=float(np.mean(per_picture["psnr"])),
         ssim=float(np.mean(per_picture["ssim"])),
-        sharpness=_ratio(output_gradient, target_gradient),
+        sharpness=float(_ratio(*gradients.mean(axis=1))),
         lab_l=lab[0],
         lab_a=lab[1],
         lab_b=lab[2],
         swd=sliced_wasserstein(outputs, targets),
         count=len(pairs),
         per_picture=per_picture,
+        intervals=_intervals(per_picture, gradients),
     )
 
 
@@ -156,7 +158,7 @@ def sharpness(output: np.ndarray, target: np.ndarray) -> float:
     divides the mean of the outputs' by the mean of the targets': a nearly empty target cannot decide alone.
     """
     (output,), (target,) = _checked([output], [target])
-    return _ratio(_gradient(output), _gradient(target))
+    return float(_ratio(_gradient(output), _gradient(target)))
 
 
 def lab_histogram_intersection(
@@ -264,8 +266,24 @@ def _gradient(picture: np.ndarray) -> float:
     return float(np.hypot(across, down).mean(dtype=np.float64))
 
 
-def _ratio(output: float, target: float) -> float:
-    return float((output + SHARPNESS_FLOOR) / (target + SHARPNESS_FLOOR))
+def _ratio(output: Any, target: Any) -> Any:
+    return (output + SHARPNESS_FLOOR) / (target + SHARPNESS_FLOOR)
+
+
+def _intervals(per_picture: dict[str, list[float]], gradients: np.ndarray) -> dict[str, list[float]]:
+    """95 % percentile intervals of the means, pictures resampled with replacement (Efron 1979).
+
+    `gradients` is [2, pictures], of outputs and targets. lab and swd have none: they compare whole sets, and
+    a resampled set, with its repeated pictures, always lies further from the other than the set itself.
+    """
+    count = gradients.shape[1]
+    if count < RESAMPLE_LEAST:
+        return {}
+    random = np.random.RandomState(RESAMPLE_SEED)
+    shares = random.multinomial(count, np.full(count, 1 / count), size=RESAMPLES) / count
+    means = {name: shares @ np.array(per_picture[name]) for name in ("l1", "psnr", "ssim")}
+    means["sharpness"] = _ratio(*(gradients @ shares.T))
+    return {name: [float(end) for end in np.percentile(v, (2.5, 97.5))] for name, v in means.items()}
 
 
 def _lab_histograms(pictures: Sequence[np.ndarray]) -> list[np.ndarray]:

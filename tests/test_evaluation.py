@@ -90,3 +90,12 @@ def test_the_record_keeps_the_history_and_the_best():
     assert [entry["step"] for entry in record.content["history"]] == [1, 2, 3]
     assert record.content["best"]["step"] == 2
     assert record.content["best"]["psnr"] == perfect.psnr
+
+
+def test_the_best_carries_its_intervals_and_the_history_does_not():
+    dataset = town(count=12)
+    record = Record("l1")
+    record.add(1, evaluate(lambda pictures: pictures, dataset).measures)
+    low, high = record.content["best"]["intervals"]["l1"]
+    assert low < record.content["best"]["l1"] < high
+    assert "intervals" not in record.content["history"][0]

@@ -224,3 +224,40 @@ def test_better_knows_the_direction_of_every_measure():
     assert not metrics.better("psnr", math.nan, 20)
     with pytest.raises(UserError, match=r"'fid'.*psnr"):
         metrics.better("fid", 1, 2)
+
+
+def noisy_pairs(count, seed=0):
+    """Pictures of one grey each with an error whose size differs from picture to picture."""
+    random = np.random.RandomState(seed)
+    targets = [random.randint(60, 180, (16, 16, 3)).astype(np.uint8) for _ in range(count)]
+    spread = random.randint(1, 50, count)
+    outputs = [
+        np.clip(t + random.normal(0, s, t.shape), 0, 255).astype(np.uint8)
+        for t, s in zip(targets, spread, strict=True)
+    ]
+    return outputs, targets
+
+
+def test_intervals_hold_the_measure_and_agree_with_theory_on_a_mean():
+    found = metrics.measure(*noisy_pairs(200))
+    assert set(found.intervals) == {"l1", "psnr", "ssim", "sharpness"}
+    for name, (low, high) in found.intervals.items():
+        assert low < getattr(found, name) < high, name
+    for name in ("l1", "psnr", "ssim"):
+        values = np.array(found.per_picture[name])
+        error = 1.96 * values.std() / np.sqrt(len(values))
+        low, high = found.intervals[name]
+        assert low == pytest.approx(values.mean() - error, abs=0.15 * error)
+        assert high == pytest.approx(values.mean() + error, abs=0.15 * error)
+
+
+def test_intervals_narrow_with_more_pictures_and_repeat_exactly():
+    few, many = metrics.measure(*noisy_pairs(20)), metrics.measure(*noisy_pairs(180))
+    for name in few.intervals:
+        width = [high - low for low, high in (few.intervals[name], many.intervals[name])]
+        assert width[1] < width[0], name
+    assert metrics.measure(*noisy_pairs(20)).intervals == few.intervals
+
+
+def test_a_handful_of_pictures_gets_no_interval():
+    assert metrics.measure(*noisy_pairs(9)).intervals == {}

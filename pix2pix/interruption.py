@@ -1,0 +1,67 @@
+"""Ending well: the first SIGTERM or Ctrl-C is a wish, granted between two steps; the second is final."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+import threading
+from types import FrameType, TracebackType
+from typing import Any
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+
+class Interruption:
+    """Context: inside, `requested` is the signal that asked the run to end, or None.
+
+        with Interruption() as interruption:
+            while not interruption.requested: ...
+
+    A second signal ends the process at once, as if nobody had listened.
+    """
+
+    def __init__(self) -> None:
+        self.requested: signal.Signals | None = None
+        self._before: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> Interruption:
+        # Only the main thread may listen; a caller that trains in another one ends runs its own way.
+        if threading.current_thread() is threading.main_thread():
+            self._before = {number: signal.signal(number, self._note) for number in SIGNALS}
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self.requested is not None:
+            os._exit(128 + number)
+        self.requested = signal.Signals(number)
+        print(
+            f"\n{self.requested.name}: ending after this step, with a checkpoint. Once more ends at once.",
+            file=sys.stderr,
+            flush=True,
+        )
+
+    @property
+    def status(self) -> int:
+        """The exit status that shells and schedulers expect of a process ended by that signal."""
+        return 0 if self.requested is None else 128 + self.requested
+
+
+def end_with_parent() -> None:
+    """Have Linux send SIGTERM when the parent ends: a launcher that is killed must not leave a run behind."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+
+
+def leave_signals_to_parent(worker: int = 0) -> None:
+    """For data workers: Ctrl-C reaches the whole process group, but only the training process may answer."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)

@@ -1,0 +1,445 @@
+"""Train a pix2pix generator and discriminator on pairs of pictures, on any machine that Accelerate knows.
+
+    accelerate launch train_accelerate.py                                       # the drawn town, in minutes
+    accelerate launch train_accelerate.py --train_data_dir my_pairs --task map  # your own pairs
+    accelerate launch train_accelerate.py --dataset_name huggan/facades --task facades --direction BtoA
+    accelerate launch train_accelerate.py --train_data_dir photos --task colorize --use_ema
+
+--output_dir ends as a folder that `Translator.from_pretrained` reads. All flags: --help
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+import tyro
+from accelerate import Accelerator, DistributedDataParallelKwargs
+from accelerate.utils import ProjectConfiguration, broadcast_object_list, gather_object, set_seed
+from tqdm import tqdm
+
+from pix2pix import checkpoints, metrics, training
+from pix2pix.config import TOY, TrainingConfig
+from pix2pix.data import PairDataset, training_batches
+from pix2pix.errors import UserError
+from pix2pix.files import write_json
+from pix2pix.interruption import Interruption, end_with_parent
+from pix2pix.layouts import find_pairs
+from pix2pix.machine import OUT_OF_MEMORY, is_out_of_memory, peak_memory, use_all_cores
+from pix2pix.networks import Generator, JudgesPairs, initialize
+from pix2pix.pairs import PairSource, check_pairs, hold_out
+from pix2pix.results import Results
+from pix2pix.run_folder import (
+    choose_output_dir,
+    fingerprint,
+    persistently,
+    require_room,
+    require_same_run,
+    resume_command,
+)
+from pix2pix.tasks import get_task
+from pix2pix.trackers import Reports
+from pix2pix.watchdog import finite
+
+
+def parse(arguments: Sequence[str] | None = None) -> TrainingConfig:
+    """Read the command line. Without a data flag the drawn town's preset takes the place of the defaults."""
+
+    def read(default: TrainingConfig) -> TrainingConfig:
+        return tyro.cli(
+            TrainingConfig,
+            args=arguments,
+            default=default,
+            description=__doc__,
+            use_underscores=True,
+            config=(tyro.conf.FlagCreatePairsOff,),
+        )
+
+    config = read(TrainingConfig())
+    return config if config.dataset_name or config.train_data_dir else read(TOY)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Train; return 0, or 2 after telling the user what to mend, or 128 + the signal that ended the run."""
+    try:
+        config = parse(arguments)
+        if config.find_batch_size:
+            config = with_fitting_batch(config)
+        return Run(config).train()
+    except UserError as error:
+        print(f"\nerror: {error}", file=sys.stderr)
+    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        print(f"\nerror: {OUT_OF_MEMORY}", file=sys.stderr)
+    return 2
+
+
+class Run:
+    """One training run: data, networks and their state, from the first step to the published folder."""
+
+    def __init__(self, config: TrainingConfig):
+        self.config = config
+        self.output = choose_output_dir(config)
+        # Reports says in its own words that a tracker is missing.
+        warnings.filterwarnings("ignore", message=r".*no supported trackers are currently installed")
+        use_all_cores()
+        self.accelerator = Accelerator(
+            cpu=config.cpu,
+            # None lets `accelerate launch --mixed_precision` and `accelerate config` decide.
+            mixed_precision=None if config.mixed_precision == "no" else config.mixed_precision,
+            gradient_accumulation_steps=config.gradient_accumulation_steps,
+            log_with=None if config.report_to == "none" else config.report_to,
+            project_config=ProjectConfiguration(str(self.output), logging_dir=str(self.output / "logs")),
+            # Batch norm's buffers must not be overwritten between D's two passes of one step.
+            kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],
+        )
+        task = get_task(config.task)
+        self.model = config.model_config(task.input_color, task.output_color)
+        self.step, self.rate_scale, self.not_finite = 0, 1.0, 0
+        self.prepare_data()
+        self.prepare_networks()
+
+    # ------------------------------------------------------------------------------------ preparation
+
+    def prepare_data(self) -> None:
+        """Find, check and split the pairs; say what was found."""
+        config = self.config
+        train = find_pairs(config, config.train_split)
+        if train is None:
+            raise UserError(f"There is no split {config.train_split!r}; name another with --train_split.")
+        validation = find_pairs(config, config.validation_split)
+        for source in (train, validation):
+            if source is not None and self.accelerator.is_local_main_process:
+                check_pairs(source, partial(progress, source=source), self.model)
+        if validation is None:
+            train, validation = hold_out(train)
+            self.say(
+                f"There is no split {config.validation_split!r}: validation pairs are held out of training."
+            )
+        self.say(
+            f"{len(train.names)} training pairs ({train.layout}), {len(validation.names)} to validate on"
+        )
+        self.pairs = PairDataset(train, config, self.model)
+        self.results = Results(
+            self.output, config, self.pairs, PairDataset(validation, config, self.model), self.say
+        )
+        world = self.accelerator.num_processes
+        self.pairs_per_step = config.train_batch_size * config.gradient_accumulation_steps * world
+        epochs_steps = -(-config.num_train_epochs * len(self.pairs) // self.pairs_per_step)
+        self.total_steps = config.max_train_steps or epochs_steps
+
+    def prepare_networks(self) -> None:
+        """Build G, D, their optimizers and the moving average, and hand them to Accelerate."""
+        config, accelerator = self.config, self.accelerator
+        set_seed(config.seed)  # the same weights in every process
+        channels = self.model.in_channels + self.model.out_channels
+        self.plain_G = Generator.from_config(self.model).to(accelerator.device)
+        self.plain_D = JudgesPairs.from_config(config.discriminator_config(channels)).to(accelerator.device)
+        for network in (self.plain_G, self.plain_D):
+            training.require_side(network, config.resolution)
+            initialize(network)
+        self.average = training.moving_average(self.plain_G, config.ema_decay) if config.use_ema else None
+        optimizers = training.adam(self.plain_G, config), training.adam(self.plain_D, config)
+        wrap = torch.compile if config.compile else lambda network: network
+        self.G, self.D, self.optimizer_G, self.optimizer_D = accelerator.prepare(
+            wrap(self.plain_G), wrap(self.plain_D), *optimizers
+        )
+        self.objective = training.Objective.from_config(config)
+        set_seed(config.seed, device_specific=True)  # but other dropout in each
+
+    @property
+    def published_G(self) -> Generator:
+        return self.plain_G if self.average is None else cast(Generator, self.average.module)
+
+    # ------------------------------------------------------------------------------------ the loop
+
+    def train(self) -> int:
+        """Train to the end, or until a signal; return the exit status."""
+        config, accelerator = self.config, self.accelerator
+        self.open_output()
+        self.reports = Reports(accelerator, config.report_to, "pix2pix", config.to_dict(), self.say)
+        batches = self.batches()
+        with Interruption() as interruption, self.bar() as bar:
+            while self.step < self.total_steps and not self.must_end(interruption):
+                losses = self.advance(batches)
+                bar.update()
+                done = self.step == self.total_steps
+                validates = done or self.step % config.validation_steps == 0
+                saves = done or self.step % config.checkpointing_steps == 0
+                reads = validates or saves or self.step % config.log_steps == 0
+                if reads and not self.tell(losses, bar):
+                    batches = self.go_back(bar)
+                    continue
+                if validates:
+                    self.validate()
+                if saves:
+                    self.save()
+        if interruption.requested and self.step < self.total_steps:
+            self.save()
+        self.reports.close()
+        self.say_end(interruption)
+        return interruption.status if self.step < self.total_steps else 0
+
+    def batches(self) -> Iterator[dict[str, torch.Tensor]]:
+        """This process's batches from the present step on."""
+        first = self.step * self.config.gradient_accumulation_steps
+        rank, processes = self.accelerator.process_index, self.accelerator.num_processes
+        return training_batches(self.pairs, self.config, first, rank, processes)
+
+    def advance(self, batches: Iterator[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+        """Do one optimizer step of D and of G, from as many batches as are accumulated."""
+        config, accelerator = self.config, self.accelerator
+        factor = training.rate_factor(config.lr_scheduler, self.step, self.total_steps)
+        self.rate = config.learning_rate * factor * self.rate_scale
+        training.set_rate(self.optimizer_G, self.rate)
+        training.set_rate(self.optimizer_D, self.rate)
+        for _ in range(config.gradient_accumulation_steps):
+            batch = self.next_batch(batches)
+            x, y = (batch[side].to(accelerator.device, non_blocking=True) for side in ("input", "target"))
+            with accelerator.accumulate(self.G, self.D), accelerator.autocast():
+                losses = training.train_step(
+                    self.G, self.D, x, y, self.optimizer_G, self.optimizer_D, self.objective,
+                    accelerator.backward, self.plain_D,
+                )  # fmt: skip
+        if self.average is not None:
+            self.average.update_parameters(self.plain_G)
+        self.step += 1
+        return losses
+
+    def next_batch(self, batches: Iterator[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+        """The next batch; a file that cannot be read any more costs no step that was done."""
+        try:
+            return next(batches)
+        except (UserError, OSError) as error:
+            reason = str(error).strip().splitlines()[-1]
+            if self.accelerator.num_processes == 1:
+                self.save()
+            raise UserError(
+                f"A pair could not be read at step {self.step}: {reason}\n"
+                f"Mend it and go on with: {resume_command(self.output)}"
+            ) from error
+
+    def must_end(self, interruption: Interruption) -> bool:
+        """Whether any process was asked to end; all learn it at the same step, so that none waits."""
+        if self.accelerator.num_processes == 1:
+            return interruption.requested is not None
+        if self.step % self.config.log_steps:
+            return False
+        asked = torch.tensor(float(interruption.requested is not None), device=self.accelerator.device)
+        return bool(self.accelerator.reduce(asked) > 0)
+
+    def bar(self) -> tqdm:
+        return tqdm(
+            total=self.total_steps,
+            initial=self.step,
+            unit="step",
+            dynamic_ncols=True,
+            disable=not self.accelerator.is_main_process,
+            mininterval=0.5 if sys.stderr.isatty() else 15,  # a log file wants few lines
+        )
+
+    def tell(self, losses: dict[str, torch.Tensor], bar: tqdm) -> bool:
+        """Show and report the losses, over all processes; return whether they are finite.
+
+        Reading them waits for the device, so this is called seldom.
+        """
+        means = self.accelerator.reduce(torch.stack(list(losses.values())), "mean").tolist()
+        self.values = dict(zip(losses, means, strict=True))
+        if not finite(self.values):
+            return self.skips_by_scaler()
+        self.not_finite = 0
+        speed = (bar.format_dict["rate"] or 0.0) * self.pairs_per_step
+        bar.set_postfix({**self.values, "images/s": speed}, refresh=False)
+        self.reports.scalars(
+            {**self.values, "learning_rate": self.rate, "images_per_second": speed}, self.step
+        )
+        verdict = self.results.watchdog.losses(self.step, self.values, self.results.improving)
+        if verdict:
+            self.say(verdict)
+        return True
+
+    def skips_by_scaler(self) -> bool:
+        """fp16 overflows now and then and its scaler skips the step: only a row of them is a failure."""
+        self.not_finite += 1
+        return self.accelerator.scaler is not None and self.not_finite < 5
+
+    def go_back(self, bar: tqdm) -> Iterator[dict[str, torch.Tensor]]:
+        """After a loss that is not finite: once to the last checkpoint with half the rate, then no more."""
+        watchdog, failed = self.results.watchdog, self.step
+        if self.rate_scale != 1.0:
+            watchdog.diverged(failed, self.values, "The lower rate did not help; the run has ended.")
+            if self.accelerator.is_main_process:
+                self.results.write_record()
+            raise UserError(
+                f"The losses are not finite at step {failed}, again, at half the rate. The last checkpoint "
+                "and the best model are whole. Look for broken values in the data; start again with a "
+                "smaller --learning_rate, and without --mixed_precision fp16."
+            )
+        self.restore(self.load("latest"))
+        self.rate_scale = 0.5
+        remedy = f"Going back to step {self.step} with half the learning rate."
+        self.say(self.results.watchdog.diverged(failed, self.values, remedy))
+        bar.reset()
+        bar.update(self.step)
+        return self.batches()
+
+    def validate(self) -> None:
+        """Let the main process measure and show what G (or its moving average) draws."""
+        if self.accelerator.is_main_process:
+            result = self.results.validate(self.step, self.published_G, self.plain_D, self.accelerator.device)
+            measures = {f"validation/{name}": getattr(result.measures, name) for name in metrics.NAMES}
+            self.reports.scalars(measures, self.step)
+            self.reports.picture("validation", result.sheet, self.step)
+        self.results.improving = broadcast_object_list([self.results.improving])[0]
+        self.accelerator.wait_for_everyone()
+
+    # ------------------------------------------------------------------------------------ state
+
+    def open_output(self) -> None:
+        """Resume, or begin: show before hours are lost that the folder holds a checkpoint of this run."""
+        config = self.config
+        self.data = fingerprint(self.pairs.source)
+        if config.resume_from_checkpoint and (
+            config.resume_from_checkpoint != "latest" or (self.output / "checkpoints").is_dir()
+        ):
+            self.restore(self.load(config.resume_from_checkpoint), begins=True)
+            self.say(f"Resumed at step {self.step} of {self.total_steps}.")
+        if self.accelerator.is_main_process:
+            kept = config.checkpoints_total_limit or 2
+            require_room(self.output, (kept + 1) * self.checkpoint_bytes())
+            write_json(self.output / "training_config.json", config.to_dict())
+            self.results.measure_baselines()
+        if self.step == 0:
+            self.save()
+
+    def checkpoint_bytes(self) -> int:
+        """What a checkpoint takes: the weights, Adam's two moments of each, and the moving average."""
+        size_G, size_D = (
+            sum(p.numel() * p.element_size() for p in network.parameters())
+            for network in (self.plain_G, self.plain_D)
+        )
+        return 3 * (size_G + size_D) + (size_G if self.average else 0)
+
+    def save(self) -> None:
+        """Write a checkpoint of all that the next step depends on."""
+        random_states = gather_object([checkpoints.random_state()])
+        if self.accelerator.is_main_process:
+            folder, limit = self.output / "checkpoints", self.config.checkpoints_total_limit
+            state = self.state() | {"random": random_states}
+            path = persistently(
+                "The checkpoint",
+                lambda: checkpoints.save_checkpoint(folder, self.step, state, limit),
+                self.say,
+            )
+            self.say(f"step {self.step}: checkpoint {path}")
+        self.accelerator.wait_for_everyone()
+
+    def state(self) -> dict[str, Any]:
+        parts: dict[str, Any] = {name: part.state_dict() for name, part in self.stateful().items()}
+        parts["progress"] = {
+            "step": self.step,
+            "rate_scale": self.rate_scale,
+            "config": self.config.to_dict(),
+            "data": self.data,
+            "pairs_per_step": self.pairs_per_step,
+            **self.results.state(),
+        }
+        return parts
+
+    def stateful(self) -> dict[str, Any]:
+        parts = {
+            "G": self.plain_G,
+            "D": self.plain_D,
+            "optimizer_G": self.optimizer_G,
+            "optimizer_D": self.optimizer_D,
+            "average": self.average,
+            "scaler": self.accelerator.scaler,
+        }
+        return {name: part for name, part in parts.items() if part is not None}
+
+    def load(self, wanted: str) -> dict[str, Any]:
+        """Read a checkpoint in the main process and give it to all: they need not share a disk."""
+        state: list[Any] = [None]
+        if self.accelerator.is_main_process:
+            folder = self.output / "checkpoints"
+            newest = checkpoints.newest_checkpoint(folder, self.say) if wanted == "latest" else Path(wanted)
+            if newest is None:
+                raise UserError(f"There is no whole checkpoint in {folder} to resume from.")
+            state = [checkpoints.load_checkpoint(newest)]
+        return broadcast_object_list(state)[0]
+
+    def restore(self, state: dict[str, Any], begins: bool = False) -> None:
+        """Take over a checkpoint's state, as if the steps up to it had just been done."""
+        progress = state["progress"]
+        if begins:
+            require_same_run(progress, self.config, self.data, self.pairs_per_step)
+        for name, part in self.stateful().items():
+            part.load_state_dict(state[name])
+        self.step, self.rate_scale = progress["step"], progress["rate_scale"]
+        self.results.load_state(progress)
+        if len(state["random"]) == self.accelerator.num_processes:
+            checkpoints.set_random_state(state["random"][self.accelerator.process_index])
+        else:
+            self.say("The number of processes has changed: dropout draws anew, the run is not bit-exact.")
+
+    def say(self, text: str) -> None:
+        if self.accelerator.is_main_process:
+            tqdm.write(text, file=sys.stderr)
+
+    def say_end(self, interruption: Interruption) -> None:
+        best, folder = self.results.record.content["best"], self.output
+        if self.step < self.total_steps:
+            self.say(
+                f"\nEnded by {interruption.requested.name if interruption.requested else 'another process'} "
+                f"at step {self.step}, with a checkpoint. Go on with:\n  {resume_command(folder)}"
+            )
+            return
+        self.say(
+            f"\nDone. The best weights by {self.config.best_metric} are those of step {best['step']}.\n"
+            f"  pictures  {folder / 'samples.png'}\n"
+            f"  measures  {folder / 'metrics.json'}\n"
+            f"  model     {folder}   (python: Translator.from_pretrained({str(folder)!r}))\n"
+            f"  peak memory {peak_memory()}"
+        )
+
+
+def with_fitting_batch(config: TrainingConfig) -> TrainingConfig:
+    """Halve --train_batch_size until one whole step fits into memory, and double the accumulation with it."""
+    while True:
+        try:
+            run = Run(config)
+            run.advance(run.batches())
+            run.say(
+                f"--train_batch_size {config.train_batch_size} fits, with --gradient_accumulation_steps "
+                f"{config.gradient_accumulation_steps}."
+            )
+            return config
+        except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error) or config.train_batch_size == 1:
+                raise
+        # The failed run is garbage by now, and so is its memory.
+        torch.cuda.empty_cache()
+        config = dataclasses.replace(
+            config,
+            train_batch_size=config.train_batch_size // 2,
+            gradient_accumulation_steps=config.gradient_accumulation_steps * 2,
+        )
+
+
+def progress(results: Any, source: PairSource) -> Any:
+    """A bar for checking the pairs, shown only if that takes a while."""
+    return tqdm(results, total=len(source.names), desc="checking pairs", unit="pair", delay=2, leave=False)
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
+    end_with_parent()
+    sys.exit(main())
