@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import signal
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
@@ -90,12 +91,12 @@ class Run:
         self.output = choose_output_dir(config)
         # Reports says in its own words that a tracker is missing.
         warnings.filterwarnings("ignore", message=r".*no supported trackers are currently installed")
+        warnings.filterwarnings("ignore", message=r"`broadcast_buffers` is deprecated")  # Accelerate uses it
         use_all_cores()
         self.accelerator = Accelerator(
             cpu=config.cpu,
             # None lets `accelerate launch --mixed_precision` and `accelerate config` decide.
             mixed_precision=None if config.mixed_precision == "no" else config.mixed_precision,
-            gradient_accumulation_steps=config.gradient_accumulation_steps,
             log_with=None if config.report_to == "none" else config.report_to,
             project_config=ProjectConfiguration(str(self.output), logging_dir=str(self.output / "logs")),
             # Batch norm's buffers must not be overwritten between D's two passes of one step.
@@ -201,23 +202,23 @@ class Run:
         self.rate = config.learning_rate * factor * self.rate_scale
         training.set_rate(self.optimizer_G, self.rate)
         training.set_rate(self.optimizer_D, self.rate)
-        for _ in range(config.gradient_accumulation_steps):
-            batch = self.next_batch(batches)
-            x, y = (batch[side].to(accelerator.device, non_blocking=True) for side in ("input", "target"))
-            with accelerator.accumulate(self.G, self.D), accelerator.autocast():
-                losses = training.train_step(
-                    self.G, self.D, x, y, self.optimizer_G, self.optimizer_D, self.objective,
-                    accelerator.backward, self.plain_D,
-                )  # fmt: skip
+        pairs = [self.next_pairs(batches) for _ in range(config.gradient_accumulation_steps)]
+        with accelerator.autocast():
+            losses = training.train_step(
+                self.G, self.D, pairs, self.optimizer_G, self.optimizer_D, self.objective,
+                accelerator.backward, self.plain_D, accelerator.no_sync,
+            )  # fmt: skip
         if self.average is not None:
             self.average.update_parameters(self.plain_G)
         self.step += 1
         return losses
 
-    def next_batch(self, batches: Iterator[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
-        """The next batch; a file that cannot be read any more costs no step that was done."""
+    def next_pairs(self, batches: Iterator[dict[str, torch.Tensor]]) -> tuple[torch.Tensor, torch.Tensor]:
+        """The next batch, on the device; a file that cannot be read any more costs no step that was done."""
         try:
-            return next(batches)
+            batch, device = next(batches), self.accelerator.device
+            x, y = (batch[side].to(device, non_blocking=True) for side in ("input", "target"))
+            return x, y
         except (UserError, OSError) as error:
             reason = str(error).strip().splitlines()[-1]
             if self.accelerator.num_processes == 1:
@@ -234,7 +235,10 @@ class Run:
         if self.step % self.config.log_steps:
             return False
         asked = torch.tensor(float(interruption.requested is not None), device=self.accelerator.device)
-        return bool(self.accelerator.reduce(asked) > 0)
+        if self.accelerator.reduce(asked) == 0:
+            return False
+        interruption.requested = interruption.requested or signal.SIGTERM
+        return True
 
     def bar(self) -> tqdm:
         return tqdm(
@@ -307,12 +311,14 @@ class Run:
         """Resume, or begin: show before hours are lost that the folder holds a checkpoint of this run."""
         config = self.config
         self.data = fingerprint(self.pairs.source)
-        if config.resume_from_checkpoint and (
-            config.resume_from_checkpoint != "latest" or (self.output / "checkpoints").is_dir()
-        ):
-            self.restore(self.load(config.resume_from_checkpoint), begins=True)
+        wanted, folder = config.resume_from_checkpoint, self.output / "checkpoints"
+        # `latest` where no checkpoint was ever finished is a beginning: a restarted job always says it.
+        begun = broadcast_object_list([bool(checkpoints.list_checkpoints(folder))])[0]
+        if wanted and (begun or wanted != "latest"):
+            self.restore(self.load(wanted), begins=True)
             self.say(f"Resumed at step {self.step} of {self.total_steps}.")
         if self.accelerator.is_main_process:
+            checkpoints.remove_leftovers(folder)
             kept = config.checkpoints_total_limit or 2
             require_room(self.output, (kept + 1) * self.checkpoint_bytes())
             write_json(self.output / "training_config.json", config.to_dict())
@@ -395,10 +401,12 @@ class Run:
             tqdm.write(text, file=sys.stderr)
 
     def say_end(self, interruption: Interruption) -> None:
+        if not self.accelerator.is_main_process:
+            return  # the others know no results
         best, folder = self.results.record.content["best"], self.output
         if self.step < self.total_steps:
             self.say(
-                f"\nEnded by {interruption.requested.name if interruption.requested else 'another process'} "
+                f"\nEnded by {interruption.requested.name if interruption.requested else 'nobody'} "
                 f"at step {self.step}, with a checkpoint. Go on with:\n  {resume_command(folder)}"
             )
             return

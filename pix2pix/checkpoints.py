@@ -61,6 +61,13 @@ def save_checkpoint(folder: Path, step: int, state: Mapping[str, Any], limit: in
     return final
 
 
+def remove_leftovers(folder: Path) -> None:
+    """Remove what interrupted writes and removals left behind."""
+    for pattern in (".writing-*", ".removing-*"):
+        for leftover in folder.glob(pattern):
+            shutil.rmtree(leftover, ignore_errors=True)
+
+
 def list_checkpoints(folder: Path) -> list[Path]:
     """Return the checkpoints of a folder, the newest first; anything else in it is left alone."""
     if not folder.is_dir():

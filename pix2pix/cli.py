@@ -1,6 +1,7 @@
 """The `pix2pix` command: reads arguments, calls the package, tells a mistake in plain words.
 
     pix2pix translate --model user/pix2pix-map photo.jpg more_photos/ --output maps
+    pix2pix publish --model runs/map --repo user/pix2pix-map
 
 Exit status: 0 all done; 1 some files could not be done, which are listed; 2 nothing could be done.
 
@@ -136,4 +137,40 @@ def translate_file(translate: Translator, source: Path, target: Path, seed: int)
             drawn.save(temporary)
 
 
-COMMANDS: tuple[Callable[[Any], None], ...] = (declare_translate,)
+# ---------------------------------------------------------------------------------------------- publish
+
+
+def declare_publish(commands: Any) -> None:
+    parser = commands.add_parser(
+        "publish",
+        help="push a trained folder to the Hub",
+        description="Push a trained folder to the Hub as one commit, and renew its card. What somebody else "
+        "changed there is not overwritten.",
+    )
+    parser.add_argument("--model", required=True, type=Path, metavar="DIR", help="folder of a trained model")
+    parser.add_argument("--repo", required=True, metavar="ID", help="repository, such as user/pix2pix-map")
+    parser.add_argument("--private", action="store_true", help="create it for your eyes only")
+    parser.add_argument("--revision", default="main", metavar="B", help="branch to push to; created if new")
+    parser.add_argument("--message", metavar="TEXT", help="what the commit is called")
+    parser.add_argument(
+        "--parent_commit", metavar="C", help="the newest commit there, to replace what others changed in it"
+    )
+    parser.set_defaults(run=run_publish)
+
+
+def run_publish(options: argparse.Namespace) -> int:
+    from pix2pix.hub import publish
+
+    result = publish(
+        options.model,
+        options.repo,
+        private=options.private,
+        message=options.message,
+        revision=options.revision,
+        parent_commit=options.parent_commit,
+    )
+    print(f"{options.model} -> {result.url} at commit {result.commit}")
+    return 0
+
+
+COMMANDS: tuple[Callable[[Any], None], ...] = (declare_translate, declare_publish)

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 from PIL import Image, ImageDraw, ImageFont
 
+from pix2pix import images
+
 PAPER, INK = (250, 249, 246), (60, 60, 66)
 
 
@@ -28,7 +30,7 @@ def contact_sheet(
         draw.text((middle, head // 2), heading, INK, font=font, anchor="mm")
     for number, row in enumerate(rows):
         for column, picture in enumerate(row):
-            fitted = picture.convert("RGB")
+            fitted = images.to_rgb(picture).copy()
             fitted.thumbnail((side, side), Image.Resampling.LANCZOS)
             left = gap + column * (side + gap) + (side - fitted.width) // 2
             top = head + number * (side + gap) + (side - fitted.height) // 2

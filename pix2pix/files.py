@@ -21,13 +21,15 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.stem}-{secrets.token_hex(6)}{path.suffix}")
-    temporary.touch(exist_ok=False)  # with the permissions of any new file: a model is for others to read
+    temporary.touch(exist_ok=False)
+    mode = temporary.stat().st_mode & 0o777  # that of any new file: a model is for others to read
     try:
         yield temporary
         with open(temporary, "r+b") as file:  # Windows syncs only what is open for writing
             os.fsync(file.fileno())
         with contextlib.suppress(FileNotFoundError):
-            temporary.chmod(path.stat().st_mode & 0o777)  # a file made private stays private
+            mode = path.stat().st_mode & 0o777  # a file made private stays private
+        temporary.chmod(mode)  # some writers put a file of their own in the place
         os.replace(temporary, path)
         sync_folder(path.parent)
     finally:

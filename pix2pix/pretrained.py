@@ -127,7 +127,7 @@ def load_weights(module: nn.Module, path: Path) -> None:
             "download or copy it again."
         ) from error
     for name, tensor in state.items():
-        if tensor.is_floating_point() != expected[name].is_floating_point() or tensor.is_complex():
+        if tensor.is_floating_point() != expected[name].is_floating_point():
             raise ModelError(f"{path}: weight {name} holds {tensor.dtype}, which is no type for it.")
         if tensor.is_floating_point():
             state[name] = tensor.float()

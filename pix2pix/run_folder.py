@@ -17,8 +17,10 @@ from pix2pix.config import TrainingConfig
 from pix2pix.errors import UserError, listed
 from pix2pix.pairs import PairSource
 
-PATIENCE, PAUSE = 600.0, 10.0
-"""Seconds for which a write is tried again while the disk is full, and between two tries."""
+PATIENCE = 600.0
+"""Seconds for which a write is tried again while the disk refuses it."""
+PAUSE = 2.0
+"""Seconds between two tries."""
 
 MAY_CHANGE = {
     "output_dir", "resume_from_checkpoint", "report_to", "log_steps", "checkpointing_steps",

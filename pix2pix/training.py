@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,50 +59,66 @@ class Objective:
             fake_features = D.features(x, fake)
             if self.gan > 0:
                 logits = [scale[-1] for scale in fake_features]
-                terms["gan"] = self.gan * losses.generator_loss(self.gan_mode, logits)
+                terms["G_gan"] = self.gan * losses.generator_loss(self.gan_mode, logits)
             if self.fm > 0:
                 with torch.no_grad():
                     real_features = D.features(x, real)
-                terms["fm"] = self.fm * losses.feature_matching(fake_features, real_features)
+                terms["G_fm"] = self.fm * losses.feature_matching(fake_features, real_features)
         if self.l1 > 0:
-            terms["l1"] = self.l1 * losses.l1(fake, real)
+            terms["G_l1"] = self.l1 * losses.l1(fake, real)
         if self.l2 > 0:
-            terms["l2"] = self.l2 * losses.l2(fake, real)
+            terms["G_l2"] = self.l2 * losses.l2(fake, real)
         return terms
 
 
 def train_step(
     G: nn.Module,
     D: nn.Module,
-    x: Tensor,
-    real: Tensor,
+    batches: Sequence[tuple[Tensor, Tensor]],
     optimizer_G: torch.optim.Optimizer,
     optimizer_D: torch.optim.Optimizer,
     objective: Objective,
     backward: Backward = torch.Tensor.backward,
     plain_D: nn.Module | None = None,
+    no_sync: Callable[[nn.Module], AbstractContextManager] = nullcontext,
 ) -> dict[str, Tensor]:
-    """Do one step of D, then one of G (paper, section 3.3), and return the losses by name, as 0-d tensors.
+    """Do one step of D, then one of G against the new D (paper, section 3.3); return the losses, 0-d tensors.
 
-    x [B, C1, H, W] and real [B, C2, H, W] in [-1, 1]. `plain_D` is D without the wrapper of a distributed
-    run: in G's pass D only passes gradients on, so there is nothing of it to synchronize.
+    `batches` are (x [B, C1, H, W], real [B, C2, H, W]) in [-1, 1]; the gradients of several are added, D's
+    of all of them before G's, so that they count as one large batch. In a distributed run, `plain_D` is D
+    without its wrapper: in G's pass D only passes gradients on, and there is nothing of it to synchronize;
+    `no_sync` keeps a network's gradients at home until the last batch.
     """
     plain_D = D if plain_D is None else plain_D
-    fake = G(x)
-    reported = {}
+    losses_by_name: dict[str, Tensor] = {}
+
+    def descend(terms: dict[str, Tensor]) -> None:
+        backward(torch.stack(list(terms.values())).sum() / len(batches))
+        for name, term in terms.items():
+            losses_by_name[name] = losses_by_name.get(name, 0) + term.detach() / len(batches)
+
+    def syncing(network: nn.Module, number: int) -> AbstractContextManager:
+        return nullcontext() if number == len(batches) - 1 else no_sync(network)
+
+    # One batch is drawn once for both passes; the graphs of several would not fit into memory together.
+    drawn = G(batches[0][0]) if len(batches) == 1 else None
     if objective.needs_D:
-        loss_D = objective.of_D(D, x, real, fake.detach())
-        backward(loss_D)
+        for number, (x, real) in enumerate(batches):
+            with torch.no_grad():
+                fake = G(x) if drawn is None else drawn.detach()
+            with syncing(D, number):
+                descend({"D": objective.of_D(D, x, real, fake)})
         optimizer_D.step()
         optimizer_D.zero_grad()
-        reported["D"] = loss_D.detach()
     plain_D.requires_grad_(False)  # G's pass must leave no gradients in D
-    terms = objective.of_G(plain_D, x, real, fake)
-    backward(torch.stack(list(terms.values())).sum())
+    for number, (x, real) in enumerate(batches):
+        with syncing(G, number):
+            fake = G(x) if drawn is None else drawn
+            descend(objective.of_G(plain_D, x, real, fake))
     optimizer_G.step()
     optimizer_G.zero_grad()
     plain_D.requires_grad_(True)
-    return reported | {f"G_{name}": term.detach() for name, term in terms.items()}
+    return losses_by_name
 
 
 def require_side(network: nn.Module, resolution: int) -> None:

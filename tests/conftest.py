@@ -23,16 +23,16 @@ def _running_hub():
 
 
 @pytest.fixture
-def hub(_running_hub):
+def loopback(_running_hub):
     """The loopback Hub, empty."""
     _running_hub.reset()
     return _running_hub
 
 
 @pytest.fixture
-def ann(hub, monkeypatch):
+def ann(loopback, monkeypatch):
     """Ann's token, who is logged in and may write under ann/."""
-    token = hub.add_user("ann")
+    token = loopback.add_user("ann")
     monkeypatch.setenv("HF_TOKEN", token)
     return token
 

@@ -6,6 +6,7 @@ import threading
 import warnings
 from contextlib import nullcontext
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -39,7 +40,7 @@ def contract(**fields) -> ModelConfig:
     return ModelConfig(**({"width": 4, "depth": 3} | fields))
 
 
-def network(config: ModelConfig, seed: int = 0) -> Generator:
+def network(config: ModelConfig, seed: int = 0) -> Any:
     """Weights large enough, and statistics crooked enough, for every layer to leave its mark."""
     G = Generator.from_config(config)
     random = torch.Generator().manual_seed(seed)
@@ -119,7 +120,7 @@ def test_a_list_gives_a_list_in_its_order_whatever_is_in_it(tmp_path):
     translate = translator()
     photo(9, 9).save(tmp_path / "a.png")
     array = np.asarray(photo(8, 8, 1))
-    given = [photo(20, 10), str(tmp_path / "a.png"), array, photo(8, 8, 2), photo(20, 10, 3)]
+    given: list[Any] = [photo(20, 10), str(tmp_path / "a.png"), array, photo(8, 8, 2), photo(20, 10, 3)]
     drawn = translate(given)
     assert [type(item).__name__ for item in drawn] == ["Image", "Image", "ndarray", "Image", "Image"]
     assert all(same(many, translate(one)) for many, one in zip(drawn, given, strict=True))
@@ -146,7 +147,8 @@ def test_arrays_with_many_raw_channels_are_translated_as_they_are():
     translate = translator(in_channels=5, out_channels=7, input_color="raw", output_color="raw")
     given = np.random.default_rng(0).integers(0, 65536, (10, 14, 5), dtype=np.uint16)
     drawn = translate(given)
-    assert (drawn.shape, drawn.dtype) == ((10, 14, 7), np.uint16)
+    assert drawn.shape == (10, 14, 7)
+    assert drawn.dtype == np.uint16
     finer = drawn.astype(int) % 257
     assert np.count_nonzero(finer) > 0.9 * finer.size, "sixteen bits, not eight spread over sixteen"
     with pytest.raises(ImageError, match=r"3 channels.*5 are expected"):
@@ -501,7 +503,6 @@ def test_tiles_leave_no_seams(trained):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(trained, "_statistics_of", lambda *_: nullcontext())
         naive = [seam_ratio(trained, levels(trained(picture))) for picture in given]
-    print(ratios, naive)
     assert np.mean(naive) > 1.2, "tiles simply put side by side"
 
 
@@ -538,9 +539,14 @@ def test_a_network_deeper_than_the_tiles_gets_larger_tiles():
 def test_a_ribbon_costs_no_more_than_its_own_pixels(monkeypatch):
     """Padding a ribbon to the tile's height made it a hundred times as large."""
     translate = small_tiles(translator(), whole=64 * 64, tile=64, overlap=16)
-    seen = []
-    draw = translate._tensor
-    monkeypatch.setattr(translate, "_tensor", lambda x: seen.append(x.shape) or draw(x))
+    seen: list[tuple[int, ...]] = []
+    tensor = translate._tensor
+
+    def watched(x):
+        seen.append(x.shape)
+        return tensor(x)
+
+    monkeypatch.setattr(translate, "_tensor", watched)
     assert translate(photo(20000, 5)).size == (20000, 5)
     assert all(shape[1] * shape[2] <= 1.1 * 64 * 64 for shape in seen), "nor does its reduced copy"
     assert sum(shape[1] * shape[2] for shape in seen[1:]) < 2 * 20000 * 8
@@ -591,6 +597,7 @@ def test_a_loaded_model_draws_the_same_to_the_bit(tmp_path, fields):
 def test_the_device_is_found_or_refused():
     assert choose_device("auto").type in ("cpu", "cuda", "mps")
     assert choose_device("cpu") == choose_device(torch.device("cpu")) == torch.device("cpu")
+    nonsense: Any
     for nonsense in ("nonsense", "cpu:x", "meta", "", object()):
         with pytest.raises(ConfigError, match=r"cannot be used.*Try auto or cpu"):
             choose_device(nonsense)

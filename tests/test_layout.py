@@ -15,7 +15,7 @@ PACKAGE = ROOT / "pix2pix"
 
 # From the bottom up. A module imports from its own level (without a cycle) or from below.
 LEVELS = [
-    {"errors", "files", "interruption"},
+    {"errors", "files", "interruption", "patience"},
     {"config", "tasks", "repository", "images"},
     {"networks", "pretrained", "tiling", "losses", "metrics", "drawing", "contact_sheet"}
     | {
@@ -32,6 +32,7 @@ LEVELS = [
     | {"pairs", "columns", "layouts", "data"},
     {
         "training",
+        "finetune",
         "checkpoints",
         "inference",
         "evaluation",
@@ -41,7 +42,7 @@ LEVELS = [
         "watchdog",
         "machine",
     },
-    {"hub", "interop", "export", "doctor", "serving"},
+    {"card_facts", "card", "discover", "hub", "interop", "export", "doctor", "serving"},
     {"cli", "__main__"},
     {"app", "train_accelerate"},
 ]

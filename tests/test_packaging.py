@@ -29,7 +29,7 @@ def wheel(tmp_path_factory) -> Path:
     source = folder / "source"
     ignore = shutil.ignore_patterns("__pycache__")
     for path in ROOT.iterdir():
-        if path.name in ("pix2pix", "tests", "benchmarks"):
+        if path.name in ("pix2pix", "model_cards", "tests", "benchmarks"):
             shutil.copytree(path, source / path.name, ignore=ignore)
         elif path.suffix in (".py", ".toml", ".md") or path.name == "LICENSE":
             source.mkdir(exist_ok=True)
@@ -77,6 +77,16 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel):
     assert {name.split("/")[0] for name in names} == {"pix2pix", info}
     assert {f"pix2pix/{path.name}" for path in (ROOT / "pix2pix").glob("*.py")} <= names
     assert {"pix2pix/py.typed", f"{info}/licenses/LICENSE"} <= names
+    cards = {name for name in names if name.startswith("pix2pix/model_cards/")}
+    assert cards == {"pix2pix/model_cards/template.md"}, "no shipped model travels in the package"
+
+
+def test_an_unpacked_wheel_renders_a_card(wheel, tmp_path):
+    with ZipFile(wheel) as archive:
+        archive.extractall(tmp_path)
+    code = "from pix2pix.card import template_path as path; print(path()); path().read_text()"
+    run = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert run.stdout.strip() == str(tmp_path / "pix2pix" / "model_cards" / "template.md"), run.stderr
 
 
 def test_the_wheel_says_what_it_is(metadata):

@@ -1,4 +1,4 @@
-"""A folder or a Hub id: found, or told apart and told what to do."""
+"""A folder or a Hub id: found, or told apart and told what to do. The Hub itself: test_repository_hub.py."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ import sys
 from pathlib import Path
 
 import httpx2
-import huggingface_hub
 import pytest
-from huggingface_hub import errors
 
 from pix2pix import repository
 from pix2pix.errors import ModelError
@@ -97,7 +95,7 @@ def test_what_is_no_configuration_is_refused(model, content, message):
         repository.read_config(model)
 
 
-# ---------------------------------------------------------------------------------------------- the Hub
+# -------------------------------------------------------------------------------------- without the Hub
 
 
 @pytest.mark.parametrize(
@@ -147,9 +145,9 @@ def test_what_is_in_the_cache_is_used_without_network(tmp_path):
         repository.resolve("user/other", cache_dir=str(tmp_path), local_files_only=True)
 
 
-def test_a_repository_that_is_no_model_is_told(tmp_path):
+def test_a_copy_in_the_cache_that_lacks_a_file_is_no_copy(tmp_path):
     snapshot(tmp_path, {"config.json": b"{}"})
-    with pytest.raises(ModelError, match=r"user/name is no model: model\.safetensors is missing"):
+    with pytest.raises(ModelError, match=r"user/name .* not \(wholly\) in the cache"):
         repository.resolve("user/name", cache_dir=tmp_path, local_files_only=True)
 
 
@@ -157,56 +155,3 @@ def test_a_subfolder_of_a_repository(tmp_path):
     folder = snapshot(tmp_path, {f"discriminator/{name}": data for name, data in FILES.items()})
     options = {"cache_dir": tmp_path, "local_files_only": True}
     assert repository.resolve("user/name", subfolder="discriminator", **options) == folder / "discriminator"
-
-
-def answer(status: int, error: type[errors.HfHubHTTPError]) -> errors.HfHubHTTPError:
-    return error(
-        "said the Hub", response=httpx2.Response(status, request=httpx2.Request("GET", "http://hub"))
-    )
-
-
-REFUSALS = [
-    (answer(403, errors.GatedRepoError), "user/name is gated: ask for access on its page"),
-    (answer(404, errors.RepositoryNotFoundError), "shows no such repository: check the name.*hf auth login"),
-    (answer(404, errors.RevisionNotFoundError), "user/name has no revision 'v9'"),
-    (errors.LocalEntryNotFoundError("nothing"), "the Hub cannot be reached"),
-    (answer(500, errors.HfHubHTTPError), "could not be downloaded: .*said the Hub"),
-    (httpx2.RemoteProtocolError("hung up"), "could not be downloaded: hung up"),
-    (OSError(28, "No space left on device"), "could not be downloaded: .*No space left"),
-    (errors.LocalTokenNotFoundError("no token"), "could not be downloaded: no token"),
-]
-
-
-@pytest.mark.parametrize(("error", "message"), REFUSALS, ids=[type(error).__name__ for error, _ in REFUSALS])
-def test_every_refusal_of_the_hub_says_what_to_do(monkeypatch, error, message):
-    def download(*_, local_files_only, **__):
-        raise errors.LocalEntryNotFoundError("not in the cache") if local_files_only else error
-
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
-    with pytest.raises(ModelError, match=message):
-        repository.resolve("user/name", revision="v9")
-
-
-def test_a_dropped_connection_falls_back_on_the_cache(monkeypatch, tmp_path):
-    folder = snapshot(tmp_path, FILES)
-
-    def download(*arguments, local_files_only, real=huggingface_hub.snapshot_download, **options):
-        if not local_files_only:
-            raise httpx2.RemoteProtocolError("hung up")
-        return real(*arguments, local_files_only=True, **options)
-
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
-    assert repository.resolve("user/name", cache_dir=tmp_path) == folder
-
-
-def test_only_the_model_is_downloaded(monkeypatch, tmp_path):
-    asked = {}
-
-    def download(source, **options):
-        asked.update(options, source=source)
-        return str(snapshot(tmp_path, {f"discriminator/{name}": data for name, data in FILES.items()}))
-
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
-    repository.resolve("user/name", subfolder="discriminator", revision="v1", token="secret")
-    assert asked["allow_patterns"] == ["discriminator/config.json", "discriminator/model.safetensors"]
-    assert (asked["source"], asked["revision"], asked["token"]) == ("user/name", "v1", "secret")

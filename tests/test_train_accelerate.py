@@ -13,20 +13,15 @@ import pytest
 import torch
 from accelerate.state import AcceleratorState, GradientState
 from PIL import Image
-from safetensors.torch import load_file
+from tiny_runs import TINY, checkpoints_after, same, tensors, write_pairs
 
 import train_accelerate
 from pix2pix import Translator, toy
-from pix2pix.checkpoints import list_checkpoints
 from pix2pix.networks import JudgesPairs
 from pix2pix.results import Record
 from pix2pix.run_folder import choose_output_dir
 
 ROOT = Path(__file__).parent.parent
-TINY = [
-    "--resolution", "32", "--depth", "5", "--width", "4", "--discriminator_width", "4",
-    "--discriminator_layers", "1", "--report_to", "none", "--cpu", "--log_steps", "1",
-]  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -39,33 +34,12 @@ def fresh_accelerate():
 
 @pytest.fixture(scope="module")
 def pairs(tmp_path_factory):
-    """Six training and two validation pairs of the drawn town, side by side."""
-    folder = tmp_path_factory.mktemp("pairs")
-    for split, first, count in (("train", 0, 6), ("val", 6, 2)):
-        (folder / split).mkdir()
-        for index in range(first, first + count):
-            sheet = Image.new("RGB", (64, 32))
-            for column, side in enumerate(toy.draw_pair("map", index, 32)):
-                sheet.paste(side, (32 * column, 0))
-            sheet.save(folder / split / f"{index}.png")
-    return folder
+    return write_pairs(tmp_path_factory.mktemp("pairs"))
 
 
 def train(folder, pairs, *flags, steps=4):
-    arguments = [*TINY, "--train_data_dir", str(pairs), "--output_dir", str(folder), "--task", "map"]
+    arguments = [*TINY, "--train_data_dir", str(pairs), "--output_dir", str(folder)]
     return train_accelerate.main([*arguments, "--max_train_steps", str(steps), *map(str, flags)])
-
-
-def tensors(folder):
-    return load_file(folder / "model.safetensors")
-
-
-def checkpoints_after(folder, step):
-    return [path for path in list_checkpoints(folder / "checkpoints") if int(path.name[5:]) > step]
-
-
-def same(a, b):
-    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
 def metrics_of(folder):
@@ -263,3 +237,11 @@ def test_accelerate_launch_runs_it(tmp_path, pairs):
     result = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert result.returncode == 0, result.stderr
     assert str(tmp_path / "run" / "samples.png") in result.stderr
+
+
+def test_every_published_file_may_be_read_by_others(tmp_path, pairs):
+    assert train(tmp_path / "run", pairs) == 0
+    plain = tmp_path / "plain"
+    plain.touch()
+    for file in (tmp_path / "run").glob("*.*"):
+        assert file.stat().st_mode == plain.stat().st_mode, file

@@ -34,7 +34,7 @@ def town_pair(size=32):
 def step(G, D, objective, optimizers=None, **more):
     x, y = town_pair()
     optimizers = optimizers or (adam(G, TrainingConfig()), adam(D, TrainingConfig()))
-    return train_step(G, D, x, y, *optimizers, objective, **more)
+    return train_step(G, D, [(x, y)], *optimizers, objective, **more)
 
 
 def weights(module):
@@ -53,7 +53,7 @@ def test_one_pair_can_be_memorised():
     for number in range(300):
         for optimizer in optimizers:
             training.set_rate(optimizer, 2e-3 * rate_factor("linear", number, 300))
-        train_step(G, D, x, y, *optimizers, Objective())
+        train_step(G, D, [(x, y)], *optimizers, Objective())
     with torch.no_grad():
         error = ((G.eval()(x) - y) / 2).square().mean()
     assert -10 * torch.log10(error) > 30  # dB
@@ -156,3 +156,29 @@ def test_the_objective_takes_every_weight_of_the_configuration():
     weights = {"lambda_gan": 2.0, "lambda_l1": 3.0, "lambda_l2": 4.0, "lambda_fm": 5.0, "lambda_gp": 6.0}
     objective = Objective.from_config(TrainingConfig(gan_mode="hinge", **weights))
     assert objective == Objective("hinge", 2, 3, 4, 5, 6)
+
+
+def test_several_batches_count_as_one_large_one():
+    town = [town_pair(), [-side for side in town_pair()]]
+    together = [tuple(torch.cat(sides) for sides in zip(*town, strict=True))]
+    ends = []
+    for batches in (town, together):
+        G, D = small_networks()
+        optimizers = (torch.optim.SGD(G.parameters(), 1e-3), torch.optim.SGD(D.parameters(), 1.0))
+        losses_read = train_step(G, D, batches, *optimizers, Objective())
+        ends.append((weights(G) + weights(D), losses_read))
+    for a, b in zip(ends[0][0], ends[1][0], strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
+    assert float(ends[0][1]["G_gan"]) == pytest.approx(float(ends[1][1]["G_gan"]), rel=1e-4)
+
+
+def test_G_descends_against_the_discriminator_that_has_just_moved():
+    G, D = small_networks()
+    other_G, other_D = small_networks()
+    x, y = town_pair()
+    optimizers = torch.optim.SGD(G.parameters(), 0.0), torch.optim.SGD(D.parameters(), 5.0)
+    reported = train_step(G, D, [(x, y)], *optimizers, Objective())
+    old = losses.generator_loss("vanilla", other_D(x, other_G(x)))
+    new = losses.generator_loss("vanilla", D(x, G(x)))
+    assert float(reported["G_gan"]) == pytest.approx(float(new.detach()), rel=1e-5)
+    assert float(reported["G_gan"]) != pytest.approx(float(old.detach()), rel=1e-3)
