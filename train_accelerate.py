@@ -45,6 +45,7 @@ from pix2pix.run_folder import (
     require_same_run,
     resume_command,
 )
+from pix2pix.streaming import open_validation, streamed_batches
 from pix2pix.tasks import get_task
 from pix2pix.trackers import Reports
 from pix2pix.watchdog import finite
@@ -113,6 +114,11 @@ class Run:
     def prepare_data(self) -> None:
         """Find, check and split the pairs; say what was found."""
         config = self.config
+        world = self.accelerator.num_processes
+        self.pairs_per_step = config.train_batch_size * config.gradient_accumulation_steps * world
+        if config.streaming:
+            self.prepare_stream()
+            return
         train = find_pairs(config, config.train_split)
         if train is None:
             raise UserError(f"There is no split {config.train_split!r}; name another with --train_split.")
@@ -132,10 +138,20 @@ class Run:
         self.results = Results(
             self.output, config, self.pairs, PairDataset(validation, config, self.model), self.say
         )
-        world = self.accelerator.num_processes
-        self.pairs_per_step = config.train_batch_size * config.gradient_accumulation_steps * world
+        self.data = fingerprint(train)
         epochs_steps = -(-config.num_train_epochs * len(self.pairs) // self.pairs_per_step)
         self.total_steps = config.max_train_steps or epochs_steps
+
+    def prepare_stream(self) -> None:
+        """Keep the validation pairs of a streamed data set; the training pairs are read while training."""
+        config = self.config
+        validation, self.skipped_rows = open_validation(config)
+        check_pairs(validation, iter, self.model)
+        self.say(f"Streaming {config.dataset_name}; {len(validation.names)} pairs to validate on.")
+        pairs = PairDataset(validation, config, self.model)
+        self.results = Results(self.output, config, None, pairs, self.say)
+        self.data = f"{config.dataset_name}@{config.dataset_revision}/{config.train_split}"
+        self.total_steps = config.max_train_steps or 0
 
     def prepare_networks(self) -> None:
         """Build G, D, their optimizers and the moving average, and hand them to Accelerate."""
@@ -191,8 +207,12 @@ class Run:
 
     def batches(self) -> Iterator[dict[str, torch.Tensor]]:
         """This process's batches from the present step on."""
-        first = self.step * self.config.gradient_accumulation_steps
         rank, processes = self.accelerator.process_index, self.accelerator.num_processes
+        if self.config.streaming:
+            if self.step:
+                self.say("A stream cannot be wound forward: it begins again, in another order.")
+            return streamed_batches(self.config, self.model, self.skipped_rows, self.step, rank, processes)
+        first = self.step * self.config.gradient_accumulation_steps
         return training_batches(self.pairs, self.config, first, rank, processes)
 
     def advance(self, batches: Iterator[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
@@ -220,7 +240,9 @@ class Run:
             x, y = (batch[side].to(device, non_blocking=True) for side in ("input", "target"))
             return x, y
         except (UserError, OSError) as error:
-            reason = str(error).strip().splitlines()[-1]
+            reason = str(error).strip()
+            if "Original Traceback" in reason:  # of a data worker
+                reason = reason.splitlines()[-1]
             if self.accelerator.num_processes == 1:
                 self.save()
             raise UserError(
@@ -310,7 +332,6 @@ class Run:
     def open_output(self) -> None:
         """Resume, or begin: show before hours are lost that the folder holds a checkpoint of this run."""
         config = self.config
-        self.data = fingerprint(self.pairs.source)
         wanted, folder = config.resume_from_checkpoint, self.output / "checkpoints"
         # `latest` where no checkpoint was ever finished is a beginning: a restarted job always says it.
         begun = broadcast_object_list([bool(checkpoints.list_checkpoints(folder))])[0]

@@ -173,7 +173,32 @@ def from_dataset(config: TrainingConfig, names: Sequence[str], required: bool) -
     return None
 
 
-def _load_split(config: TrainingConfig, names: Sequence[str]) -> Any:
+def open_stream(config: TrainingConfig, names: Sequence[str]) -> tuple[Any, str | None, str] | None:
+    """The rows of the first of these splits that exists, read as they are needed, with the columns of
+    (input, target) and their pictures not decoded; None if there is no such split.
+    """
+    loaded = _load_split(config, names, streaming=True)
+    if isinstance(loaded, tuple):
+        return None
+    import datasets
+
+    if loaded.features is None:
+        loaded = loaded._resolve_features()  # files without a schema: the first rows tell
+    pictures = [key for key, kind in loaded.features.items() if _holds_pictures(kind)]
+    a, b = choose_columns(pictures, config, f"The data set {config.dataset_name}")
+    for column in filter(None, (a, b)):
+        loaded = loaded.cast_column(column, datasets.Image(decode=False))
+    return (loaded, a, b) if config.direction == "AtoB" or a is None else (loaded, b, a)
+
+
+def share_of_stream(rows: Any, rank: int, processes: int) -> Any:
+    """The rows that one of several processes reads: no row is read by two."""
+    from datasets.distributed import split_dataset_by_node
+
+    return split_dataset_by_node(rows, rank, processes)
+
+
+def _load_split(config: TrainingConfig, names: Sequence[str], streaming: bool = False) -> Any:
     """The rows of the first split that there is of `names`, or a tuple of the splits that there are."""
     import datasets  # takes most of a second: only who reads column data pays
     import httpx2
@@ -184,7 +209,7 @@ def _load_split(config: TrainingConfig, names: Sequence[str]) -> Any:
         split = next((split for split in names if split in splits), None)
         if split is None:
             return tuple(map(str, splits))
-        return datasets.load_dataset(name, revision=revision, split=split)
+        return datasets.load_dataset(name, revision=revision, split=split, streaming=streaming)
     except (OSError, ValueError, httpx2.HTTPError, datasets.exceptions.DatasetsError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DataError(

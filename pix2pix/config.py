@@ -141,6 +141,10 @@ class TrainingConfig:
     """Split, or sub-folder, to train on."""
     validation_split: str = "val"
     """Split, or sub-folder, to validate on; if there is none, some training pairs are held out."""
+    streaming: bool = False
+    """Read the Hub data set while training, without keeping it; for sets larger than the disk."""
+    max_bad_rows: int = 10
+    """With --streaming: so many unreadable rows are passed over, counted and named; one more ends the run."""
     layout: Layout = "auto"
     """How the pairs lie there: input and target side by side in one file, two folders of equal names,
     photos from which the task derives the input, or two picture columns (metadata.jsonl or the Hub)."""
@@ -262,6 +266,7 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         _check_types(self, "--")
         self._check_data_flags()
+        self._check_streaming()
         self._check_numbers()
         self._check_objective()
         self.model_config()
@@ -314,6 +319,14 @@ class TrainingConfig:
                 f"--layout {self.layout} has no columns such as {columns}. Leave one of them away."
             )
 
+    def _check_streaming(self) -> None:
+        if not self.streaming:
+            return
+        if not self.dataset_name:
+            raise ConfigError("--streaming reads a Hub data set: name it with --dataset_name.")
+        if self.max_train_steps is None:
+            raise ConfigError("--streaming needs --max_train_steps: how long a stream is shows at its end.")
+
     def _check_numbers(self) -> None:
         for flag in ("width", "resolution", "dropout", "depth", "input_channels", "output_channels"):
             if getattr(self, flag) is not None:
@@ -331,7 +344,7 @@ class TrainingConfig:
                 _check_range("--" + flag, getattr(self, flag), 1, math.inf)
         for flag in (
             "lambda_gan", "lambda_l1", "lambda_l2", "lambda_fm", "lambda_gp", "dataloader_num_workers",
-            "validation_pairs",
+            "validation_pairs", "max_bad_rows",
         ):  # fmt: skip
             _check_range("--" + flag, getattr(self, flag), 0, math.inf)
         _check_range("--learning_rate", self.learning_rate, 1e-12, 1.0)

@@ -86,7 +86,12 @@ class PairDataset(Dataset[dict[str, Tensor]]):
 
     def __getitem__(self, sample: tuple[int, int]) -> dict[str, Tensor]:
         epoch, index = sample
-        input_picture, target = self.source.load(index)
+        return self.example(*self.source.load(index), epoch, index)
+
+    def example(
+        self, input_picture: Picture | None, target: Picture, epoch: int, index: int
+    ) -> dict[str, Tensor]:
+        """The tensors of a pair as sample (epoch, index) shows it."""
         view = choose_view(self.config, picture_size(target), epoch, index)
         x, y = self._seen(input_picture, target, view)
         model = self.model

@@ -109,15 +109,19 @@ class Columns(PairSource):
         return (None if self.input_column is None else self._cell(row, index, self.input_column)), target
 
     def _cell(self, row: dict[str, Any], index: int, column: str) -> Picture:
-        """Decode one undecoded cell of a picture column: {"bytes": ..., "path": ...}."""
-        cell, where = row[column], f"{self.names[index]}, column {column!r}"
-        if not isinstance(cell, dict) or not (cell.get("bytes") or cell.get("path")):
-            raise ImageError(f"{where}: there is no picture.")
-        try:
-            return images.open_picture(cell.get("bytes") or Path(cell["path"]))
-        except ImageError as error:
-            name = f" ({cell['path']})" if cell.get("path") and cell.get("bytes") else ""
-            raise ImageError(f"{where}{name}: {error}") from error
+        return decode_cell(row, self.names[index], column)
+
+
+def decode_cell(row: dict[str, Any], name: str, column: str) -> Picture:
+    """Decode one undecoded cell of a picture column, {"bytes": ..., "path": ...}; `name` is the row's."""
+    cell, where = row[column], f"{name}, column {column!r}"
+    if not isinstance(cell, dict) or not (cell.get("bytes") or cell.get("path")):
+        raise ImageError(f"{where}: there is no picture.")
+    try:
+        return images.open_picture(cell.get("bytes") or Path(cell["path"]))
+    except ImageError as error:
+        name = f" ({cell['path']})" if cell.get("path") and cell.get("bytes") else ""
+        raise ImageError(f"{where}{name}: {error}") from error
 
 
 class Drawn(PairSource):
@@ -218,15 +222,23 @@ def check_pairs(
         )
 
 
+def check_pair(input_picture: Picture | None, target: Picture, name: str) -> None:
+    """Raise ImageError if the two sides of a pair differ in size."""
+    if input_picture is not None and picture_size(input_picture) != picture_size(target):
+        sizes = " and ".join("x".join(map(str, picture_size(side))) for side in (input_picture, target))
+        raise ImageError(f"{name}: its two sides are {sizes} pixels; they must be equal.")
+
+
 def _problem(source: PairSource, index: int, model: ModelConfig | None) -> str | None:
     try:
         input_picture, target = source.load(index)
     except ImageError as error:
         return str(error)
     name = source.names[index]
-    if input_picture is not None and picture_size(input_picture) != picture_size(target):
-        sizes = " and ".join("x".join(map(str, picture_size(side))) for side in (input_picture, target))
-        return f"{name}: its two sides are {sizes} pixels; they must be equal."
+    try:
+        check_pair(input_picture, target, name)
+    except ImageError as error:
+        return str(error)
     if model is None:
         return None
     try:

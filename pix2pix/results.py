@@ -28,7 +28,8 @@ class Results:
 
     folder: Path
     config: TrainingConfig
-    training: PairDataset
+    training: PairDataset | None
+    """The pairs whose mean target is a baseline; None if they are not at hand."""
     validation: PairDataset
     say: Callable[[str], None]
 

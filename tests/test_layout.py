@@ -29,7 +29,7 @@ LEVELS = [
         "toy_street",
         "toy_street_plan",
     }
-    | {"pairs", "columns", "layouts", "data"},
+    | {"pairs", "columns", "layouts", "data", "streaming"},
     {
         "training",
         "finetune",

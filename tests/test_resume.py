@@ -116,7 +116,7 @@ def test_a_run_killed_again_and_again_ends_like_one_that_was_not(server, pairs, 
 def test_a_signal_saves_and_says_how_to_go_on(server, pairs, whole, tmp_path, number, status):
     folder = tmp_path / "run"
     run = server.start(flags(folder, pairs, "--checkpointing_steps", 1000), tmp_path / "log")
-    assert run.wait_for(lambda: "2/24" in run.said())
+    assert run.wait_for((folder / "validation" / "step-00000008.png").exists)
     os.kill(run.pid, number)
     assert run.wait() == status
     said = run.said()

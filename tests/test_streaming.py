@@ -1,0 +1,144 @@
+"""Data sets read while training: every row once an epoch, bad ones named, no more of them than allowed."""
+
+import io
+
+import datasets
+import pytest
+from accelerate.state import AcceleratorState, GradientState
+from tiny_runs import TINY
+
+import train_accelerate
+from pix2pix import Translator, toy
+from pix2pix.config import TrainingConfig
+from pix2pix.data import PairDataset
+from pix2pix.errors import DataError
+from pix2pix.streaming import StreamedPairs, open_validation
+
+
+def png(picture):
+    buffer = io.BytesIO()
+    picture.save(buffer, "png")
+    return {"bytes": buffer.getvalue(), "path": None}
+
+
+BROKEN = {"bytes": b"broken", "path": None}
+
+
+def write_set(folder, rows=12, bad=(), splits=("train",)):
+    """A parquet data set of the drawn town; the rows numbered in `bad` hold no picture."""
+    for split in splits:
+        cells = [
+            tuple(
+                {"bytes": b"broken", "path": None} if i in bad else png(side)
+                for side in toy.draw_pair("map", i, 32)
+            )
+            for i in range(rows)
+        ]
+        columns = {"imageA": [a for a, _ in cells], "imageB": [b for _, b in cells]}
+        features = datasets.Features({name: datasets.Image() for name in columns})
+        folder.mkdir(exist_ok=True)
+        datasets.Dataset.from_dict(columns, features=features).to_parquet(
+            str(folder / f"{split}-00000.parquet")
+        )
+    return folder
+
+
+def config_for(folder, **more):
+    flags = {"streaming": True, "max_train_steps": 4, "resolution": 32, "augment": "none", "task": "map"}
+    return TrainingConfig(dataset_name=str(folder), **(flags | more))
+
+
+def stream(config, skip=0, rank=0, processes=1):
+    return iter(StreamedPairs(config, config.model_config(), skip, 0, rank, processes))
+
+
+def sums(pairs, count):
+    return [round(float(next(pairs)["target"].sum()), 2) for _ in range(count)]
+
+
+def test_an_epoch_shows_every_row_once_and_the_next_in_another_order(tmp_path):
+    pairs = stream(config_for(write_set(tmp_path / "set")))
+    first, second = sums(pairs, 12), sums(pairs, 12)
+    assert len(set(first)) == 12
+    assert sorted(first) == sorted(second)
+    assert first != second
+
+
+def test_two_processes_read_different_rows(tmp_path):
+    config = config_for(write_set(tmp_path / "set"))
+    shares = [sums(stream(config, rank=rank, processes=2), 6) for rank in range(2)]
+    assert len(set(shares[0]) | set(shares[1])) == 12
+
+
+def test_bad_rows_are_passed_over_and_named(tmp_path, caplog):
+    pairs = stream(config_for(write_set(tmp_path / "set", bad=(2, 5))))
+    assert len(set(sums(pairs, 10))) == 10
+    next(pairs)
+    named = [record.getMessage() for record in caplog.records if "passed over" in record.getMessage()]
+    assert len(named) >= 2
+    assert "row" in named[0]
+    assert "of at most 10" in named[0]
+
+
+def test_more_bad_rows_than_allowed_end_the_run(tmp_path):
+    pairs = stream(config_for(write_set(tmp_path / "set", bad=(1, 2, 3)), max_bad_rows=2))
+    with pytest.raises(DataError, match="more than --max_bad_rows 2"):
+        sums(pairs, 12)
+
+
+def test_a_set_without_one_good_row_ends_the_run(tmp_path):
+    pairs = stream(config_for(write_set(tmp_path / "set", rows=2, bad=(0, 1))))
+    with pytest.raises(DataError, match="No row"):
+        next(pairs)
+
+
+def test_without_a_validation_split_its_rows_are_not_trained_on(tmp_path):
+    config = config_for(write_set(tmp_path / "set"), validation_pairs=3)
+    validation, skipped = open_validation(config)
+    assert (len(validation.names), skipped) == (3, 3)
+    assert open_validation(config_for(tmp_path / "set"))[1] == 3  # a quarter of few
+    held = PairDataset(validation, config, config.model_config())
+    held_sums = {round(float(held[0, i]["target"].sum()), 2) for i in range(3)}
+    assert not held_sums & set(sums(stream(config, skip=skipped), 9))
+
+
+def test_a_validation_split_is_taken_from_its_beginning(tmp_path):
+    config = config_for(write_set(tmp_path / "set", splits=("train", "validation")), validation_pairs=4)
+    validation, skipped = open_validation(config)
+    assert (len(validation.names), skipped) == (4, 0)
+
+
+@pytest.fixture
+def fresh_accelerate():
+    yield
+    AcceleratorState._reset_state(reset_partial_state=True)
+    GradientState._reset_state()
+
+
+def test_a_streamed_run_trains_and_resumes_saying_that_it_is_approximate(tmp_path, capsys, fresh_accelerate):
+    flags = [
+        *TINY, "--dataset_name", str(write_set(tmp_path / "set")), "--streaming", "--output_dir",
+        str(tmp_path / "run"),
+    ]  # fmt: skip
+    assert train_accelerate.main([*flags, "--max_train_steps", "2"]) == 0
+    AcceleratorState._reset_state(reset_partial_state=True)
+    more = ["--max_train_steps", "4", "--resume_from_checkpoint", "latest"]
+    assert train_accelerate.main([*flags, *more]) == 0
+    assert "begins again, in another order" in capsys.readouterr().err
+    assert Translator.from_pretrained(tmp_path / "run")(toy.draw_pair("map", 0, 32)[0]).size == (32, 32)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--streaming", "--max_train_steps", "2", "--train_data_dir", "x"], "--dataset_name"),
+        (["--streaming", "--dataset_name", "x"], "--max_train_steps"),
+    ],
+)
+def test_streaming_says_what_else_it_needs(flags, message, capsys):
+    try:
+        status = train_accelerate.main(flags)
+    except SystemExit as end:
+        status = end.code
+    assert status == 2
+    assert message in capsys.readouterr().err
