@@ -1,4 +1,4 @@
-"""What the training script's loop costs beside the same step in a bare PyTorch loop, and whether data keep up.
+"""What the training script's loop costs beside the same step in a bare PyTorch loop; whether data keep up.
 
     python benchmarks/training_loop.py [--train_data_dir DIR] [--steps 40] [--rounds 7] [--width 32]
 

@@ -25,10 +25,15 @@ def test_the_first_signal_is_a_wish(number, capsys):
 
 
 def test_the_second_signal_ends_the_process():
-    code = (
-        "import os, signal\nfrom pix2pix.interruption import Interruption\nwith Interruption():\n"
-        "    os.kill(os.getpid(), signal.SIGTERM)\n    os.kill(os.getpid(), signal.SIGINT)\n    print('still here')"
-    )
+    code = """
+import os, signal
+from pix2pix.interruption import Interruption
+
+with Interruption():
+    os.kill(os.getpid(), signal.SIGTERM)
+    os.kill(os.getpid(), signal.SIGINT)
+    print("still here")
+"""
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert result.returncode == 130
     assert "still here" not in result.stdout
@@ -49,11 +54,17 @@ def test_another_thread_trains_without_listening():
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process of its parent's end")
 def test_a_run_ends_with_the_launcher_that_started_it(tmp_path):
-    child = (
-        "import sys, time\nfrom pix2pix.interruption import Interruption, end_with_parent\nend_with_parent()\n"
-        "with Interruption() as interruption:\n    print('ready', flush=True)\n"
-        "    while not interruption.requested: time.sleep(0.01)\n    open(sys.argv[1], 'w').close()"
-    )
+    child = """
+import sys, time
+from pix2pix.interruption import Interruption, end_with_parent
+
+end_with_parent()
+with Interruption() as interruption:
+    print("ready", flush=True)
+    while not interruption.requested:
+        time.sleep(0.01)
+open(sys.argv[1], "w").close()
+"""
     parent = "import subprocess, sys\nsubprocess.run([sys.executable, '-c', sys.argv[1], sys.argv[2]])"
     saved = tmp_path / "saved"
     launcher = subprocess.Popen(

@@ -47,16 +47,8 @@ def test_a_write_that_is_refused_for_good_ends_with_a_message(monkeypatch):
 
 
 def test_the_resume_command_keeps_the_flags_and_replaces_the_folder(monkeypatch, tmp_path):
-    said = [
-        "train_accelerate.py",
-        "--task",
-        "map",
-        "--output_dir",
-        "old",
-        "--resume_from_checkpoint=x",
-        "--use_ema",
-    ]
-    monkeypatch.setattr("sys.argv", said)
+    said = "train_accelerate.py --task map --output_dir old --resume_from_checkpoint=x --use_ema"
+    monkeypatch.setattr("sys.argv", said.split())
     assert resume_command(tmp_path / "a b") == (
         "accelerate launch train_accelerate.py --task map --use_ema "
         f"--output_dir '{tmp_path}/a b' --resume_from_checkpoint latest"
