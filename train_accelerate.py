@@ -14,6 +14,7 @@ import dataclasses
 import logging
 import signal
 import sys
+import time
 import warnings
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -27,10 +28,13 @@ from accelerate.utils import ProjectConfiguration, broadcast_object_list, gather
 from tqdm import tqdm
 
 from pix2pix import checkpoints, metrics, training
+from pix2pix.card_facts import run_facts, seconds_before
 from pix2pix.config import TOY, TrainingConfig
 from pix2pix.data import PairDataset, training_batches
 from pix2pix.errors import UserError
 from pix2pix.files import write_json
+from pix2pix.finetune import start_from
+from pix2pix.hub import Publication, check_access
 from pix2pix.interruption import Interruption, end_with_parent
 from pix2pix.layouts import find_pairs
 from pix2pix.machine import OUT_OF_MEMORY, is_out_of_memory, peak_memory, use_all_cores
@@ -69,7 +73,7 @@ def parse(arguments: Sequence[str] | None = None) -> TrainingConfig:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Train; return 0, or 2 after telling the user what to mend, or 128 + the signal that ended the run."""
+    """Train; return 0, 2 after telling what to mend, 3 if the last push failed, or 128 + a signal."""
     try:
         config = parse(arguments)
         if config.find_batch_size:
@@ -105,7 +109,16 @@ class Run:
         )
         task = get_task(config.task)
         self.model = config.model_config(task.input_color, task.output_color)
+        self.trained = start_from(config.init_from, self.model) if config.init_from else None
+        if self.trained:
+            self.model = self.trained[2]
         self.step, self.rate_scale, self.not_finite = 0, 1.0, 0
+        self.publication = Publication(self.output, config.hub_model_id, config.hub_private_repo, self.say)
+        self.pushed_at = 0
+        if config.push_to_hub and self.accelerator.is_main_process:  # refused before the data are read
+            check_access(
+                str(config.hub_model_id), config.hub_private_repo, license=config.license, say=self.say
+            )
         self.prepare_data()
         self.prepare_networks()
 
@@ -126,6 +139,7 @@ class Run:
         for source in (train, validation):
             if source is not None and self.accelerator.is_local_main_process:
                 check_pairs(source, partial(progress, source=source), self.model)
+        self.held_out = validation is None
         if validation is None:
             train, validation = hold_out(train)
             self.say(
@@ -146,6 +160,7 @@ class Run:
         """Keep the validation pairs of a streamed data set; the training pairs are read while training."""
         config = self.config
         validation, self.skipped_rows = open_validation(config)
+        self.held_out = self.skipped_rows > 0
         check_pairs(validation, iter, self.model)
         self.say(f"Streaming {config.dataset_name}; {len(validation.names)} pairs to validate on.")
         pairs = PairDataset(validation, config, self.model)
@@ -158,11 +173,16 @@ class Run:
         config, accelerator = self.config, self.accelerator
         set_seed(config.seed)  # the same weights in every process
         channels = self.model.in_channels + self.model.out_channels
-        self.plain_G = Generator.from_config(self.model).to(accelerator.device)
-        self.plain_D = JudgesPairs.from_config(config.discriminator_config(channels)).to(accelerator.device)
+        if self.trained:
+            self.plain_G, self.plain_D, _ = self.trained
+        else:
+            self.plain_G = Generator.from_config(self.model)
+            self.plain_D = JudgesPairs.from_config(config.discriminator_config(channels))
+            initialize(self.plain_G)
+            initialize(self.plain_D)
         for network in (self.plain_G, self.plain_D):
             training.require_side(network, config.resolution)
-            initialize(network)
+            network.to(accelerator.device)
         self.average = training.moving_average(self.plain_G, config.ema_decay) if config.use_ema else None
         optimizers = training.adam(self.plain_G, config), training.adam(self.plain_D, config)
         wrap = torch.compile if config.compile else lambda network: network
@@ -181,6 +201,7 @@ class Run:
     def train(self) -> int:
         """Train to the end, or until a signal; return the exit status."""
         config, accelerator = self.config, self.accelerator
+        self.started = time.monotonic() - seconds_before(self.output)
         self.open_output()
         self.reports = Reports(accelerator, config.report_to, "pix2pix", config.to_dict(), self.say)
         batches = self.batches()
@@ -203,7 +224,11 @@ class Run:
             self.save()
         self.reports.close()
         self.say_end(interruption)
-        return interruption.status if self.step < self.total_steps else 0
+        if self.step < self.total_steps:
+            return interruption.status
+        if config.push_to_hub and accelerator.is_main_process:
+            self.publication.push()
+        return 3 if self.publication.failed else 0
 
     def batches(self) -> Iterator[dict[str, torch.Tensor]]:
         """This process's batches from the present step on."""
@@ -324,8 +349,26 @@ class Run:
             measures = {f"validation/{name}": getattr(result.measures, name) for name in metrics.NAMES}
             self.reports.scalars(measures, self.step)
             self.reports.picture("validation", result.sheet, self.step)
+            self.describe()
         self.results.improving = broadcast_object_list([self.results.improving])[0]
         self.accelerator.wait_for_everyone()
+
+    def describe(self) -> None:
+        """Renew the model card, and push if it is time."""
+        config = self.config
+        facts = run_facts(
+            sys.argv,
+            seconds=time.monotonic() - self.started,
+            steps=self.step,
+            training_pairs=None if self.results.training is None else len(self.results.training),
+            held_out=self.held_out,
+            processes=self.accelerator.num_processes,
+        )
+        self.publication.describe(facts)
+        due = config.push_steps and self.step - self.pushed_at >= config.push_steps
+        if config.push_to_hub and due and self.step < self.total_steps:
+            self.pushed_at = self.step
+            self.publication.push()
 
     # ------------------------------------------------------------------------------------ state
 

@@ -243,6 +243,9 @@ class TrainingConfig:
     cpu: bool = False
     """Train on the CPU although there is a GPU."""
 
+    init_from: str | None = None
+    """Hub id or folder of a trained model to go on from, discriminator included. Its architecture is kept."""
+
     # Checkpoints, validation, reports
     output_dir: str | None = None
     """Where everything goes; None: runs/TASK."""
@@ -262,6 +265,20 @@ class TrainingConfig:
     """Tracker. One that fails is switched off; training goes on."""
     log_steps: int = 10
     """Steps between readings of the losses."""
+
+    # The Hub and the model card
+    license: str | None = None
+    """License of the model, an id that the Hub knows, such as apache-2.0 or cc-by-4.0."""
+    data_terms: str | None = None
+    """Whose the training pictures are and what they may be used for; stands in the model card."""
+    push_to_hub: bool = False
+    """Publish the best weights, with card and records, at the end (token: hf auth login)."""
+    hub_model_id: str | None = None
+    """Repository to push to, such as user/pix2pix-map."""
+    hub_private_repo: bool = False
+    """Create that repository for your eyes only."""
+    push_steps: int | None = None
+    """Push on the way, too: steps between pushes, taken at the next validation."""
 
     def __post_init__(self) -> None:
         _check_types(self, "--")
@@ -286,6 +303,8 @@ class TrainingConfig:
                 raise ConfigError(
                     f"--{flag}_color raw and --{flag}_channels go together; got {kind!r} and {channels}."
                 )
+        if self.push_to_hub and not self.hub_model_id:
+            raise ConfigError("--push_to_hub needs --hub_model_id, such as user/pix2pix-map.")
         if self.load_size is not None and self.load_size < self.resolution:
             raise ConfigError(
                 f"--load_size {self.load_size} is smaller than --resolution {self.resolution}: "
@@ -339,7 +358,7 @@ class TrainingConfig:
             "validation_steps", "log_steps", "toy_pairs",
         ):  # fmt: skip
             _check_range("--" + flag, getattr(self, flag), 1, math.inf)
-        for flag in ("max_train_steps", "checkpoints_total_limit"):
+        for flag in ("push_steps", "max_train_steps", "checkpoints_total_limit"):
             if getattr(self, flag) is not None:
                 _check_range("--" + flag, getattr(self, flag), 1, math.inf)
         for flag in (

@@ -26,7 +26,8 @@ MAY_CHANGE = {
     "output_dir", "resume_from_checkpoint", "report_to", "log_steps", "checkpointing_steps",
     "checkpoints_total_limit", "validation_steps", "validation_pairs", "dataloader_num_workers", "compile",
     "cpu", "max_train_steps", "num_train_epochs", "train_data_dir", "dataset_name", "dataset_revision",
-    "train_batch_size", "gradient_accumulation_steps", "find_batch_size",
+    "train_batch_size", "gradient_accumulation_steps", "find_batch_size", "license", "data_terms",
+    "push_to_hub", "hub_model_id", "hub_private_repo", "push_steps",
 }  # fmt: skip
 """Flags that leave a resumed run what it is. The data are compared by what they are, not where they lie, and
 the batch by pairs per step."""

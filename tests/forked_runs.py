@@ -13,6 +13,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parent.parent
 
@@ -32,10 +33,13 @@ class ForkServer:
         return self
 
     def __exit__(self, *_):
-        self.process.stdin.close()
+        if self.process.stdin is not None:
+            self.process.stdin.close()
         self.process.wait(30)
 
     def ask(self, **request):
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
         self.process.stdin.write(json.dumps(request) + "\n")
         self.process.stdin.flush()
         return json.loads(self.process.stdout.readline())
@@ -104,7 +108,7 @@ def run(main, request):
         os.dup2(log, stream)
     os.environ.update(request["environment"])
     sys.argv = ["train_accelerate.py", *request["arguments"]]
-    status = 1
+    status: Any = 1
     try:
         status = main(request["arguments"])
     except SystemExit as end:

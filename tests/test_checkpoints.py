@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from typing import Any
 
 import pytest
 import torch
@@ -18,7 +19,10 @@ from pix2pix.checkpoints import (
     save_checkpoint,
 )
 
-STATE = {"G": {"weight": torch.arange(6.0)}, "progress": {"step": 7, "history": [1, None, "x", 0.5]}}
+STATE: dict[str, Any] = {
+    "G": {"weight": torch.arange(6.0)},
+    "progress": {"step": 7, "history": [1, None, "x", 0.5]},
+}
 
 
 def steps(folder):
@@ -61,8 +65,10 @@ def test_a_damaged_checkpoint_is_said_and_the_one_before_it_used(tmp_path, harm)
         (newest / "manifest.json").unlink()
     else:
         (newest / "manifest.json").write_text("{")
-    said = []
-    assert newest_checkpoint(tmp_path, said.append).name == "step-00000001"
+    said: list[str] = []
+    older = newest_checkpoint(tmp_path, said.append)
+    assert older is not None
+    assert older.name == "step-00000001"
     assert "step-00000002 is damaged" in said[0]
     with pytest.raises(CheckpointError, match="step-00000002"):
         load_checkpoint(newest)
@@ -100,11 +106,13 @@ for step in itertools.count(1):
     print(step, flush=True)
 """
     process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
     written = [int(process.stdout.readline()) for _ in range(3)]
     time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     process.wait()
     newest = newest_checkpoint(tmp_path, pytest.fail)
+    assert newest is not None
     step = int(newest.name[5:])
     assert step >= written[-1]
     assert torch.equal(load_checkpoint(newest)["G"]["w"], torch.full((200000,), float(step)))

@@ -70,6 +70,7 @@ open(sys.argv[1], "w").close()
     launcher = subprocess.Popen(
         [sys.executable, "-c", parent, child, str(saved)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     )
+    assert launcher.stdout is not None
     assert launcher.stdout.readline() == b"ready\n"
     launcher.kill()
     until = time.monotonic() + 20

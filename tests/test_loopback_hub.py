@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import huggingface_hub
 import pytest
@@ -120,7 +121,8 @@ def test_an_unreachable_hub_refuses_connections_and_comes_back(loopback, ann):
 
 def test_spaces_and_data_sets_live_beside_models(loopback, ann):
     api = HfApi()
-    for kind, extra in (("space", {"space_sdk": "gradio"}), ("dataset", {}), ("model", {})):
+    kinds: dict[str, Any] = {"space": {"space_sdk": "gradio"}, "dataset": {}, "model": {}}
+    for kind, extra in kinds.items():
         api.create_repo("ann/town", repo_type=kind, **extra)
         api.upload_file(repo_id="ann/town", repo_type=kind, path_or_fileobj=kind.encode(), path_in_repo="is")
         assert loopback.files("ann/town", type=f"{kind}s")["is"] == kind.encode()

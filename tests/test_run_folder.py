@@ -5,6 +5,7 @@ import pytest
 from pix2pix import run_folder
 from pix2pix.config import TrainingConfig
 from pix2pix.errors import UserError
+from pix2pix.pairs import PairSource
 from pix2pix.run_folder import fingerprint, persistently, require_room, require_same_run, resume_command
 
 
@@ -23,7 +24,9 @@ def test_room_is_measured_before_it_is_needed(tmp_path):
 
 
 def test_a_refused_write_is_tried_until_it_succeeds(monkeypatch):
-    waits, said, tries = [], [], iter([OSError("full"), OSError("full"), None])
+    waits: list[float] = []
+    said: list[str] = []
+    tries = iter([OSError("full"), OSError("full"), None])
     monkeypatch.setattr(run_folder.time, "sleep", waits.append)
 
     def write():
@@ -55,8 +58,8 @@ def test_the_resume_command_keeps_the_flags_and_replaces_the_folder(monkeypatch,
     )
 
 
-class Pairs:
-    layout, names, files = "side_by_side", ("a", "b"), ()
+class Pairs(PairSource):
+    layout, names = "side_by_side", ("a", "b")
 
 
 def test_every_difference_of_a_resumed_run_is_named():

@@ -1,6 +1,7 @@
 """Data sets read while training: every row once an epoch, bad ones named, no more of them than allowed."""
 
 import io
+from typing import Any
 
 import datasets
 import pytest
@@ -43,8 +44,14 @@ def write_set(folder, rows=12, bad=(), splits=("train",)):
     return folder
 
 
-def config_for(folder, **more):
-    flags = {"streaming": True, "max_train_steps": 4, "resolution": 32, "augment": "none", "task": "map"}
+def config_for(folder, **more: Any) -> TrainingConfig:
+    flags: dict[str, Any] = {
+        "streaming": True,
+        "max_train_steps": 4,
+        "resolution": 32,
+        "augment": "none",
+        "task": "map",
+    }
     return TrainingConfig(dataset_name=str(folder), **(flags | more))
 
 
@@ -137,7 +144,7 @@ def test_a_streamed_run_trains_and_resumes_saying_that_it_is_approximate(tmp_pat
 )
 def test_streaming_says_what_else_it_needs(flags, message, capsys):
     try:
-        status = train_accelerate.main(flags)
+        status: Any = train_accelerate.main(flags)
     except SystemExit as end:
         status = end.code
     assert status == 2

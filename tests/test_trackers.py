@@ -30,7 +30,8 @@ class FailingAccelerator:
 
 
 def run(failing):
-    accelerator, said = FailingAccelerator(failing), []
+    accelerator = FailingAccelerator(failing)
+    said: list[str] = []
     reports = Reports(accelerator, "wandb", "name", {"rate": 1, "list": [1]}, said.append)
     for step in (1, 2):
         reports.scalars({"loss": 1.0}, step)

@@ -1,6 +1,7 @@
 """One step of G against D: who moves, who does not, and that it learns."""
 
 import itertools
+from typing import Any
 
 import pytest
 import torch
@@ -31,10 +32,10 @@ def town_pair(size=32):
     return [a.view(size, size, 3).permute(2, 0, 1)[None].float() / 127.5 - 1 for a in arrays]
 
 
-def step(G, D, objective, optimizers=None, **more):
+def step(G, D, objective):
     x, y = town_pair()
-    optimizers = optimizers or (adam(G, TrainingConfig()), adam(D, TrainingConfig()))
-    return train_step(G, D, [(x, y)], *optimizers, objective, **more)
+    optimizer_G, optimizer_D = adam(G, TrainingConfig()), adam(D, TrainingConfig())
+    return train_step(G, D, [(x, y)], optimizer_G, optimizer_D, objective)
 
 
 def weights(module):
@@ -107,7 +108,8 @@ def test_every_objective_trains_against_every_discriminator(mode, discriminator)
 
 def test_the_weights_of_the_terms_count():
     G, D = small_networks()
-    once = step(*small_networks(), Objective(l1=1.0))
+    other_G, other_D = small_networks()
+    once = step(other_G, other_D, Objective(l1=1.0))
     hundredfold = step(G, D, Objective(l1=100.0))
     assert hundredfold["G_l1"] == pytest.approx(100 * float(once["G_l1"]), rel=1e-5)
 
@@ -131,7 +133,7 @@ def test_the_moving_average_soon_forgets_the_first_weights():
     for _ in range(40):
         average.update_parameters(network)
     # A plain decay of 0.999 would still be at 0.04 here.
-    assert float(average.module.weight.detach()) > 0.9
+    assert float(next(average.module.parameters()).detach()) > 0.9
 
 
 def test_the_moving_average_lags_behind_the_weights():
@@ -140,7 +142,9 @@ def test_the_moving_average_lags_behind_the_weights():
     for number in range(200):
         nn.init.constant_(network.weight, float(number))
         average.update_parameters(network)
-    assert float(average.module.weight.detach()) == pytest.approx(199 - 9, abs=0.5)  # lag decay / (1 - decay)
+    assert float(next(average.module.parameters()).detach()) == pytest.approx(
+        199 - 9, abs=0.5
+    )  # lag decay / (1 - decay)
 
 
 def test_a_resolution_that_the_networks_cannot_take_is_refused():
@@ -153,14 +157,21 @@ def test_a_resolution_that_the_networks_cannot_take_is_refused():
 
 
 def test_the_objective_takes_every_weight_of_the_configuration():
-    weights = {"lambda_gan": 2.0, "lambda_l1": 3.0, "lambda_l2": 4.0, "lambda_fm": 5.0, "lambda_gp": 6.0}
+    weights: dict[str, Any] = {
+        "lambda_gan": 2.0,
+        "lambda_l1": 3.0,
+        "lambda_l2": 4.0,
+        "lambda_fm": 5.0,
+        "lambda_gp": 6.0,
+    }
     objective = Objective.from_config(TrainingConfig(gan_mode="hinge", **weights))
     assert objective == Objective("hinge", 2, 3, 4, 5, 6)
 
 
 def test_several_batches_count_as_one_large_one():
-    town = [town_pair(), [-side for side in town_pair()]]
-    together = [tuple(torch.cat(sides) for sides in zip(*town, strict=True))]
+    (x, y), (u, v) = town_pair(), [-side for side in town_pair()]
+    town = [(x, y), (u, v)]
+    together = [(torch.cat((x, u)), torch.cat((y, v)))]
     ends = []
     for batches in (town, together):
         G, D = small_networks()

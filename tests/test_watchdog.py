@@ -49,12 +49,12 @@ def test_the_critic_of_wgan_has_no_zero_to_sit_at():
 
 
 def test_a_constant_output_is_named():
-    text = Watchdog("vanilla").outputs(500, [np.full((8, 8, 3), 127, np.uint8)] * 3)
+    text = str(Watchdog("vanilla").outputs(500, [np.full((8, 8, 3), 127, np.uint8)] * 3))
     assert "same flat colour (about 127 of 255)" in text
 
 
 def test_outputs_that_ignore_their_inputs_are_named():
-    text = Watchdog("vanilla").outputs(500, noise(0, 1) * 3)
+    text = str(Watchdog("vanilla").outputs(500, noise(0, 1) * 3))
     assert "ignores its input" in text
 
 
