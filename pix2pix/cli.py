@@ -181,7 +181,8 @@ def run_evaluate(options: argparse.Namespace) -> int:
     dataset = PairDataset(pairs, config, translate.config)
     training = None if options.split == config.train_split else find_pairs(config, config.train_split)
     result = evaluate(translate, dataset)
-    found = baselines(dataset, training and PairDataset(training, config, translate.config))
+    beside = None if training is None else PairDataset(training, config, translate.config)
+    found = baselines(dataset, beside)
     measured = {"this model": result.measures, **found}
     print(table({name: measures.as_dict() for name, measures in measured.items()}))
     if options.json:
