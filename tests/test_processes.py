@@ -125,9 +125,9 @@ def test_a_run_of_two_processes_resumes_to_the_bit(server, pairs, tmp_path):
 
 
 def test_a_signal_to_one_process_ends_both_with_a_checkpoint(server, pairs, tmp_path):
-    endless = flags(tmp_path / "run", pairs, "--max_train_steps", 100_000)
+    endless = flags(tmp_path / "run", pairs, "--max_train_steps", 100_000, "--checkpointing_steps", 5)
     runs = start_two(server, tmp_path, endless)
-    assert runs[0].wait_for(lambda: "2/100000" in runs[0].said())
+    assert runs[0].wait_for((tmp_path / "run" / "checkpoints" / "step-00000005").exists)
     os.kill(runs[1].pid, 15)
     statuses = [run.wait() for run in runs]
     assert statuses == [143, 143], runs[0].said()
