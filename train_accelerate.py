@@ -17,7 +17,6 @@ import sys
 import time
 import warnings
 from collections.abc import Iterator, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -30,26 +29,22 @@ from tqdm import tqdm
 from pix2pix import checkpoints, metrics, training
 from pix2pix.card_facts import run_facts, seconds_before
 from pix2pix.config import TOY, TrainingConfig
-from pix2pix.data import PairDataset, training_batches
 from pix2pix.errors import UserError
 from pix2pix.files import write_json
 from pix2pix.finetune import start_from
 from pix2pix.hub import Publication, check_access
 from pix2pix.interruption import Interruption, end_with_parent
-from pix2pix.layouts import find_pairs
 from pix2pix.machine import OUT_OF_MEMORY, is_out_of_memory, peak_memory, use_all_cores
 from pix2pix.networks import Generator, JudgesPairs, initialize
-from pix2pix.pairs import PairSource, check_pairs, hold_out
 from pix2pix.results import Results
 from pix2pix.run_folder import (
     choose_output_dir,
-    fingerprint,
     persistently,
     require_room,
     require_same_run,
     resume_command,
 )
-from pix2pix.streaming import open_validation, streamed_batches
+from pix2pix.run_pairs import open_pairs
 from pix2pix.tasks import get_task
 from pix2pix.trackers import Reports
 from pix2pix.watchdog import finite
@@ -119,54 +114,19 @@ class Run:
             check_access(
                 str(config.hub_model_id), config.hub_private_repo, license=config.license, say=self.say
             )
-        self.prepare_data()
+        self.prepare_pairs()
         self.prepare_networks()
 
     # ------------------------------------------------------------------------------------ preparation
 
-    def prepare_data(self) -> None:
-        """Find, check and split the pairs; say what was found."""
-        config = self.config
-        world = self.accelerator.num_processes
-        self.pairs_per_step = config.train_batch_size * config.gradient_accumulation_steps * world
-        if config.streaming:
-            self.prepare_stream()
-            return
-        train = find_pairs(config, config.train_split)
-        if train is None:
-            raise UserError(f"There is no split {config.train_split!r}; name another with --train_split.")
-        validation = find_pairs(config, config.validation_split)
-        for source in (train, validation):
-            if source is not None and self.accelerator.is_local_main_process:
-                check_pairs(source, partial(progress, source=source), self.model)
-        self.held_out = validation is None
-        if validation is None:
-            train, validation = hold_out(train)
-            self.say(
-                f"There is no split {config.validation_split!r}: validation pairs are held out of training."
-            )
-        self.say(
-            f"{len(train.names)} training pairs ({train.layout}), {len(validation.names)} to validate on"
-        )
-        self.pairs = PairDataset(train, config, self.model)
-        self.results = Results(
-            self.output, config, self.pairs, PairDataset(validation, config, self.model), self.say
-        )
-        self.data = fingerprint(train)
-        epochs_steps = -(-config.num_train_epochs * len(self.pairs) // self.pairs_per_step)
-        self.total_steps = config.max_train_steps or epochs_steps
-
-    def prepare_stream(self) -> None:
-        """Keep the validation pairs of a streamed data set; the training pairs are read while training."""
-        config = self.config
-        validation, self.skipped_rows = open_validation(config)
-        self.held_out = self.skipped_rows > 0
-        check_pairs(validation, iter, self.model)
-        self.say(f"Streaming {config.dataset_name}; {len(validation.names)} pairs to validate on.")
-        pairs = PairDataset(validation, config, self.model)
-        self.results = Results(self.output, config, None, pairs, self.say)
-        self.data = f"{config.dataset_name}@{config.dataset_revision}/{config.train_split}"
-        self.total_steps = config.max_train_steps or 0
+    def prepare_pairs(self) -> None:
+        """Find and check the pairs; every process learns which, one says so."""
+        config, accelerator = self.config, self.accelerator
+        self.pairs = open_pairs(config, self.model, self.say, checks=accelerator.is_local_main_process)
+        batch = config.train_batch_size * config.gradient_accumulation_steps
+        self.pairs_per_step = batch * accelerator.num_processes
+        self.total_steps = self.pairs.total_steps(self.pairs_per_step)
+        self.results = Results(self.output, config, self.pairs.training, self.pairs.validation, self.say)
 
     def prepare_networks(self) -> None:
         """Build G, D, their optimizers and the moving average, and hand them to Accelerate."""
@@ -232,13 +192,7 @@ class Run:
 
     def batches(self) -> Iterator[dict[str, torch.Tensor]]:
         """This process's batches from the present step on."""
-        rank, processes = self.accelerator.process_index, self.accelerator.num_processes
-        if self.config.streaming:
-            if self.step:
-                self.say("A stream cannot be wound forward: it begins again, in another order.")
-            return streamed_batches(self.config, self.model, self.skipped_rows, self.step, rank, processes)
-        first = self.step * self.config.gradient_accumulation_steps
-        return training_batches(self.pairs, self.config, first, rank, processes)
+        return self.pairs.batches(self.step, self.accelerator.process_index, self.accelerator.num_processes)
 
     def advance(self, batches: Iterator[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
         """Do one optimizer step of D and of G, from as many batches as are accumulated."""
@@ -361,7 +315,7 @@ class Run:
             seconds=time.monotonic() - self.started,
             steps=self.step,
             training_pairs=None if self.results.training is None else len(self.results.training),
-            held_out=self.held_out,
+            held_out=self.pairs.held_out,
             processes=self.accelerator.num_processes,
         )
         self.publication.describe(facts)
@@ -418,7 +372,7 @@ class Run:
             "step": self.step,
             "rate_scale": self.rate_scale,
             "config": self.config.to_dict(),
-            "data": self.data,
+            "data": self.pairs.identity,
             "pairs_per_step": self.pairs_per_step,
             **self.results.state(),
         }
@@ -450,7 +404,7 @@ class Run:
         """Take over a checkpoint's state, as if the steps up to it had just been done."""
         progress = state["progress"]
         if begins:
-            require_same_run(progress, self.config, self.data, self.pairs_per_step)
+            require_same_run(progress, self.config, self.pairs.identity, self.pairs_per_step)
         for name, part in self.stateful().items():
             part.load_state_dict(state[name])
         self.step, self.rate_scale = progress["step"], progress["rate_scale"]
@@ -504,11 +458,6 @@ def with_fitting_batch(config: TrainingConfig) -> TrainingConfig:
             train_batch_size=config.train_batch_size // 2,
             gradient_accumulation_steps=config.gradient_accumulation_steps * 2,
         )
-
-
-def progress(results: Any, source: PairSource) -> Any:
-    """A bar for checking the pairs, shown only if that takes a while."""
-    return tqdm(results, total=len(source.names), desc="checking pairs", unit="pair", delay=2, leave=False)
 
 
 if __name__ == "__main__":

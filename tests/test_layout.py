@@ -40,6 +40,7 @@ LEVELS = [
         "results",
         "run_folder",
         "watchdog",
+        "run_pairs",
         "machine",
     },
     {"card_facts", "card", "discover", "hub", "interop", "export", "doctor", "serving"},
