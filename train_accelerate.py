@@ -11,24 +11,28 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
+import json
 import logging
 import signal
 import sys
 import time
 import warnings
 from collections.abc import Iterator, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
 
 import torch
 import tyro
-from accelerate import Accelerator, DistributedDataParallelKwargs
+from accelerate import Accelerator, DistributedDataParallelKwargs, InitProcessGroupKwargs
 from accelerate.utils import ProjectConfiguration, broadcast_object_list, gather_object, set_seed
 from tqdm import tqdm
 
 from pix2pix import checkpoints, metrics, training
 from pix2pix.card_facts import run_facts, seconds_before
 from pix2pix.config import TOY, TrainingConfig
+from pix2pix.data import close_batches
 from pix2pix.errors import UserError
 from pix2pix.files import write_json
 from pix2pix.finetune import start_from
@@ -40,9 +44,11 @@ from pix2pix.results import Results
 from pix2pix.run_folder import (
     choose_output_dir,
     persistently,
+    require_own_checkpoint,
     require_room,
     require_same_run,
     resume_command,
+    schedule_changes,
 )
 from pix2pix.run_pairs import open_pairs
 from pix2pix.tasks import get_task
@@ -63,8 +69,9 @@ def parse(arguments: Sequence[str] | None = None) -> TrainingConfig:
             config=(tyro.conf.FlagCreatePairsOff,),
         )
 
-    config = read(TrainingConfig())
-    return config if config.dataset_name or config.train_data_dir else read(TOY)
+    words = sys.argv[1:] if arguments is None else arguments
+    given = {word.split("=")[0].replace("-", "_").strip("_") for word in words if word.startswith("--")}
+    return read(TrainingConfig() if given & {"dataset_name", "train_data_dir"} else TOY)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -76,6 +83,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return Run(config).train()
     except UserError as error:
         print(f"\nerror: {error}", file=sys.stderr)
+    except KeyboardInterrupt:
+        print("\ninterrupted before the first step", file=sys.stderr)
+        return 130
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
@@ -83,11 +93,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 2
 
 
+class Starved(Exception):
+    """The next pairs cannot be read."""
+
+
 class Run:
     """One training run: data, networks and their state, from the first step to the published folder."""
 
-    def __init__(self, config: TrainingConfig):
-        self.config = config
+    def __init__(self, config: TrainingConfig, checks: bool = True):
+        self.config, self.checks = config, checks
         self.output = choose_output_dir(config)
         # Reports says in its own words that a tracker is missing.
         warnings.filterwarnings("ignore", message=r".*no supported trackers are currently installed")
@@ -100,7 +114,11 @@ class Run:
             log_with=None if config.report_to == "none" else config.report_to,
             project_config=ProjectConfiguration(str(self.output), logging_dir=str(self.output / "logs")),
             # Batch norm's buffers must not be overwritten between D's two passes of one step.
-            kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],
+            kwargs_handlers=[
+                DistributedDataParallelKwargs(broadcast_buffers=False),
+                # The others wait while one process checks pictures, validates, pushes or waits for room.
+                InitProcessGroupKwargs(timeout=timedelta(hours=12)),
+            ],
         )
         task = get_task(config.task)
         self.model = config.model_config(task.input_color, task.output_color)
@@ -122,7 +140,9 @@ class Run:
     def prepare_pairs(self) -> None:
         """Find and check the pairs; every process learns which, one says so."""
         config, accelerator = self.config, self.accelerator
-        self.pairs = open_pairs(config, self.model, self.say, checks=accelerator.is_local_main_process)
+        self.pairs = open_pairs(
+            config, self.model, self.say, self.checks and accelerator.is_local_main_process
+        )
         batch = config.train_batch_size * config.gradient_accumulation_steps
         self.pairs_per_step = batch * accelerator.num_processes
         self.total_steps = self.pairs.total_steps(self.pairs_per_step)
@@ -164,24 +184,17 @@ class Run:
         self.started = time.monotonic() - seconds_before(self.output)
         self.open_output()
         self.reports = Reports(accelerator, config.report_to, "pix2pix", config.to_dict(), self.say)
-        batches = self.batches()
         with Interruption() as interruption, self.bar() as bar:
-            while self.step < self.total_steps and not self.must_end(interruption):
-                losses = self.advance(batches)
-                bar.update()
-                done = self.step == self.total_steps
-                validates = done or self.step % config.validation_steps == 0
-                saves = done or self.step % config.checkpointing_steps == 0
-                reads = validates or saves or self.step % config.log_steps == 0
-                if reads and not self.tell(losses, bar):
-                    batches = self.go_back(bar)
-                    continue
-                if validates:
-                    self.validate()
-                if saves:
+            try:
+                self.loop(interruption, bar)
+            except Starved as error:
+                if not interruption.requested:  # a signal that ends the run ends its data workers as well
+                    raise self.unreadable(error) from error
+            if interruption.requested and self.step < self.total_steps:
+                if self.weights_are_finite():
                     self.save()
-        if interruption.requested and self.step < self.total_steps:
-            self.save()
+                else:
+                    self.say("The weights are not finite: the last checkpoint is the one to go on from.")
         self.reports.close()
         self.say_end(interruption)
         if self.step < self.total_steps:
@@ -189,6 +202,34 @@ class Run:
         if config.push_to_hub and accelerator.is_main_process:
             self.publication.push()
         return 3 if self.publication.failed else 0
+
+    def loop(self, interruption: Interruption, bar: tqdm) -> None:
+        """Step, read, validate and save until the last step or a signal."""
+        config, batches = self.config, self.batches()
+        try:
+            while self.step < self.total_steps and not self.must_end(interruption):
+                losses = self.advance(batches)
+                bar.update()
+                done = self.step == self.total_steps
+                validates = done or self.step % config.validation_steps == 0
+                saves = done or self.step % config.checkpointing_steps == 0
+                reads = validates or saves or self.step % config.log_steps == 0
+                broken = reads and not self.tell(losses, bar)
+                if broken or ((validates or saves) and not self.weights_are_finite()):
+                    close_batches(batches)
+                    batches = self.go_back(bar)
+                    continue
+                if validates:
+                    self.validate()
+                if saves:
+                    self.save()
+        finally:
+            close_batches(batches)
+
+    def weights_are_finite(self) -> bool:
+        """Whether G and D are still numbers: the loss of a step is read from before its update."""
+        weights = [p.detach() for network in (self.plain_G, self.plain_D) for p in network.parameters()]
+        return bool(torch.isfinite(torch.stack(torch._foreach_norm(weights))).all())
 
     def batches(self) -> Iterator[dict[str, torch.Tensor]]:
         """This process's batches from the present step on."""
@@ -218,16 +259,27 @@ class Run:
             batch, device = next(batches), self.accelerator.device
             x, y = (batch[side].to(device, non_blocking=True) for side in ("input", "target"))
             return x, y
-        except (UserError, OSError) as error:
+        except (UserError, OSError, RuntimeError) as error:
             reason = str(error).strip()
+            if isinstance(error, RuntimeError) and "DataLoader worker" not in reason:
+                raise
             if "Original Traceback" in reason:  # of a data worker
                 reason = reason.splitlines()[-1]
-            if self.accelerator.num_processes == 1:
-                self.save()
-            raise UserError(
-                f"A pair could not be read at step {self.step}: {reason}\n"
-                f"Mend it and go on with: {resume_command(self.output)}"
-            ) from error
+            raise Starved(reason) from error
+
+    def unreadable(self, error: Starved) -> UserError:
+        """Save what was done, where one process can, and say how to go on."""
+        kept = "The last checkpoint is the one to go on from."
+        if self.accelerator.num_processes == 1 and self.weights_are_finite():
+            self.save()
+            kept = f"Step {self.step} is saved."
+        advice = "Mend it"
+        if "DataLoader worker" in str(error):
+            advice = "A data worker was ended, perhaps for want of memory: lower --dataloader_num_workers"
+        return UserError(
+            f"The pairs could not be read at step {self.step}: {error}\n{kept} {advice}, and go on with:\n"
+            f"  {self.resume_command()}"
+        )
 
     def must_end(self, interruption: Interruption) -> bool:
         """Whether any process was asked to end; all learn it at the same step, so that none waits."""
@@ -282,18 +334,18 @@ class Run:
         if self.rate_scale != 1.0:
             watchdog.diverged(failed, self.values, "The lower rate did not help; the run has ended.")
             if self.accelerator.is_main_process:
-                self.results.write_record()
+                persistently("metrics.json", self.results.write_record, self.say)
             raise UserError(
-                f"The losses are not finite at step {failed}, again, at half the rate. The last checkpoint "
-                "and the best model are whole. Look for broken values in the data; start again with a "
-                "smaller --learning_rate, and without --mixed_precision fp16."
+                f"The losses are not finite at step {failed}, again, at half the rate. The checkpoints, and "
+                "the best model if there is one yet, are from before that. Look for broken values in the "
+                "data; start again with a smaller --learning_rate, and without --mixed_precision fp16."
             )
-        self.restore(self.load("latest"))
-        self.rate_scale = 0.5
+        self.restore(self.load("latest", finite=True))
+        self.rate_scale, self.not_finite = 0.5, 0
         remedy = f"Going back to step {self.step} with half the learning rate."
         self.say(self.results.watchdog.diverged(failed, self.values, remedy))
         bar.reset()
-        bar.update(self.step)
+        bar.n = bar.initial = bar.last_print_n = self.step
         return self.batches()
 
     def validate(self) -> None:
@@ -328,21 +380,33 @@ class Run:
 
     def open_output(self) -> None:
         """Resume, or begin: show before hours are lost that the folder holds a checkpoint of this run."""
-        config = self.config
-        wanted, folder = config.resume_from_checkpoint, self.output / "checkpoints"
+        config, folder = self.config, self.output / "checkpoints"
+        wanted = config.resume_from_checkpoint
         # `latest` where no checkpoint was ever finished is a beginning: a restarted job always says it.
         begun = broadcast_object_list([bool(checkpoints.list_checkpoints(folder))])[0]
         if wanted and (begun or wanted != "latest"):
             self.restore(self.load(wanted), begins=True)
             self.say(f"Resumed at step {self.step} of {self.total_steps}.")
+            if self.step >= self.total_steps:
+                self.say("Nothing is left to do: --max_train_steps says how far the run goes.")
         if self.accelerator.is_main_process:
             checkpoints.remove_leftovers(folder)
+            if wanted and wanted != "latest":
+                checkpoints.set_aside_after(folder, self.step, self.say)
             kept = config.checkpoints_total_limit or 2
             require_room(self.output, (kept + 1) * self.checkpoint_bytes())
-            write_json(self.output / "training_config.json", config.to_dict())
+            persistently("training_config.json", self.write_config, self.say)
             self.results.measure_baselines()
+            self.results.rehearse(self.published_G, self.accelerator.device)
         if self.step == 0:
             self.save()
+
+    def write_config(self) -> None:
+        """Write down what the run is told; what an earlier part of it took (`run`) stays."""
+        path = self.output / "training_config.json"
+        before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        kept = {"run": before["run"]} if "run" in before else {}
+        write_json(path, self.config.to_dict() | kept)
 
     def checkpoint_bytes(self) -> int:
         """What a checkpoint takes: the weights, Adam's two moments of each, and the moving average."""
@@ -374,6 +438,8 @@ class Run:
             "config": self.config.to_dict(),
             "data": self.pairs.identity,
             "pairs_per_step": self.pairs_per_step,
+            "total_steps": self.total_steps,
+            "mixed_precision": self.accelerator.mixed_precision,
             **self.results.state(),
         }
         return parts
@@ -389,12 +455,19 @@ class Run:
         }
         return {name: part for name, part in parts.items() if part is not None}
 
-    def load(self, wanted: str) -> dict[str, Any]:
-        """Read a checkpoint in the main process and give it to all: they need not share a disk."""
+    def load(self, wanted: str, finite: bool = False) -> dict[str, Any]:
+        """Read a checkpoint in the main process and give it to all: they need not share a disk.
+
+        `finite`: of `latest`, the newest one whose weights are numbers.
+        """
         state: list[Any] = [None]
         if self.accelerator.is_main_process:
             folder = self.output / "checkpoints"
-            newest = checkpoints.newest_checkpoint(folder, self.say) if wanted == "latest" else Path(wanted)
+            if wanted == "latest":
+                newest = checkpoints.newest_checkpoint(folder, self.say, finite=finite)
+            else:
+                require_own_checkpoint(wanted, self.output)
+                newest = Path(wanted)
             if newest is None:
                 raise UserError(f"There is no whole checkpoint in {folder} to resume from.")
             state = [checkpoints.load_checkpoint(newest)]
@@ -404,7 +477,11 @@ class Run:
         """Take over a checkpoint's state, as if the steps up to it had just been done."""
         progress = state["progress"]
         if begins:
-            require_same_run(progress, self.config, self.pairs.identity, self.pairs_per_step)
+            precision = self.accelerator.mixed_precision
+            require_same_run(progress, self.config, self.pairs.identity, self.pairs_per_step, precision)
+            change = schedule_changes(progress, self.total_steps)
+            if change:
+                self.say(change)
         for name, part in self.stateful().items():
             part.load_state_dict(state[name])
         self.step, self.rate_scale = progress["step"], progress["rate_scale"]
@@ -413,6 +490,16 @@ class Run:
             checkpoints.set_random_state(state["random"][self.accelerator.process_index])
         else:
             self.say("The number of processes has changed: dropout draws anew, the run is not bit-exact.")
+
+    def resume_command(self) -> str:
+        """The command that goes on with this run, on as many processes."""
+        count = self.accelerator.num_processes
+        launch = ["accelerate", "launch"]
+        if count > 1 and self.accelerator.device.type == "cpu":
+            launch = ["torchrun", "--nproc_per_node", str(count)]  # accelerate starts one process on a CPU
+        elif count > 1:
+            launch += ["--multi_gpu", "--num_processes", str(count)]
+        return resume_command(self.output, launch)
 
     def say(self, text: str) -> None:
         if self.accelerator.is_main_process:
@@ -425,7 +512,7 @@ class Run:
         if self.step < self.total_steps:
             self.say(
                 f"\nEnded by {interruption.requested.name if interruption.requested else 'nobody'} "
-                f"at step {self.step}, with a checkpoint. Go on with:\n  {resume_command(folder)}"
+                f"at step {self.step}. Go on with:\n  {self.resume_command()}"
             )
             return
         self.say(
@@ -438,26 +525,54 @@ class Run:
 
 
 def with_fitting_batch(config: TrainingConfig) -> TrainingConfig:
-    """Halve --train_batch_size until one whole step fits into memory, and double the accumulation with it."""
+    """Lower --train_batch_size until one whole step fits into memory, accumulating what it lacks."""
+    checks = True
     while True:
-        try:
-            run = Run(config)
-            run.advance(run.batches())
-            run.say(
-                f"--train_batch_size {config.train_batch_size} fits, with --gradient_accumulation_steps "
-                f"{config.gradient_accumulation_steps}."
-            )
+        fits, smallest = try_batch(config, checks)
+        if fits:
             return config
-        except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-            if not is_out_of_memory(error) or config.train_batch_size == 1:
-                raise
-        # The failed run is garbage by now, and so is its memory.
-        torch.cuda.empty_cache()
+        if smallest:
+            raise torch.OutOfMemoryError("out of memory at --train_batch_size 1")
+        checks = False  # the pictures were decoded once
+        batch = max(size for size in range(1, config.train_batch_size) if config.train_batch_size % size == 0)
         config = dataclasses.replace(
             config,
-            train_batch_size=config.train_batch_size // 2,
-            gradient_accumulation_steps=config.gradient_accumulation_steps * 2,
+            train_batch_size=batch,
+            gradient_accumulation_steps=config.gradient_accumulation_steps * config.train_batch_size // batch,
         )
+
+
+def try_batch(config: TrainingConfig, checks: bool) -> tuple[bool, bool]:
+    """Return whether one step fits into the memory of every process, and whether there is no smaller batch.
+
+    The networks are used without their distributed wrappers: where one process fails, none waits for it.
+    """
+    run = Run(config, checks)
+    batches = run.batches()
+    failed = 0.0
+    try:
+        pairs = [run.next_pairs(batches)]
+        with run.accelerator.autocast():
+            training.train_step(
+                run.plain_G, run.plain_D, pairs, run.optimizer_G, run.optimizer_D, run.objective,
+                run.accelerator.backward,
+            )  # fmt: skip
+    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        failed = 1.0
+    finally:
+        close_batches(batches)
+    fits = bool(run.accelerator.reduce(torch.tensor(failed, device=run.accelerator.device)) == 0)
+    if fits:
+        run.say(
+            f"--train_batch_size {config.train_batch_size} fits, with --gradient_accumulation_steps "
+            f"{config.gradient_accumulation_steps}."
+        )
+    del run, batches
+    gc.collect()  # the run refers to itself: only this frees its networks
+    torch.cuda.empty_cache()
+    return fits, config.train_batch_size == 1
 
 
 if __name__ == "__main__":

@@ -7,10 +7,13 @@ import os
 import signal
 import sys
 import threading
+import time
 from types import FrameType, TracebackType
 from typing import Any
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+ECHO = 1.0
+"""Seconds within which a second signal is taken for a launcher's echo of the first."""
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
@@ -20,11 +23,13 @@ class Interruption:
         with Interruption() as interruption:
             while not interruption.requested: ...
 
-    A second signal ends the process at once, as if nobody had listened.
+    A second Ctrl-C ends the process at once. Launchers pass on or repeat a signal within moments, and that
+    must not end a checkpoint half-way: an echo, and any SIGTERM after the first signal, is left unheard.
     """
 
     def __init__(self) -> None:
         self.requested: signal.Signals | None = None
+        self._asked = 0.0
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Interruption:
@@ -40,11 +45,14 @@ class Interruption:
             signal.signal(number, handler)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
+        now = time.monotonic()
         if self.requested is not None:
-            os._exit(128 + number)
-        self.requested = signal.Signals(number)
+            if number == signal.SIGINT and now - self._asked > ECHO:
+                os._exit(128 + number)
+            return
+        self.requested, self._asked = signal.Signals(number), now
         print(
-            f"\n{self.requested.name}: ending after this step, with a checkpoint. Once more ends at once.",
+            f"\n{self.requested.name}: ending after this step, with a checkpoint. Ctrl-C ends at once.",
             file=sys.stderr,
             flush=True,
         )
@@ -62,6 +70,9 @@ def end_with_parent() -> None:
 
 
 def leave_signals_to_parent(worker: int = 0) -> None:
-    """For data workers: Ctrl-C reaches the whole process group, but only the training process may answer."""
-    for number in SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
+    """For data workers: a signal reaches the whole process group, but only the training process answers it.
+
+    SIGTERM ends a worker quietly: it is also how the training process ends its workers.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))

@@ -21,21 +21,28 @@ def test_the_first_signal_is_a_wish(number, capsys):
         assert interruption.requested == number
     assert interruption.status == 128 + number
     assert signal.getsignal(number) is before
-    assert "Once more ends at once" in capsys.readouterr().err
+    assert "Ctrl-C ends at once" in capsys.readouterr().err
 
 
 def test_the_second_signal_ends_the_process():
     code = """
-import os, signal
+import os, signal, time
 from pix2pix.interruption import Interruption
 
 with Interruption():
+    os.kill(os.getpid(), signal.SIGINT)
+    os.kill(os.getpid(), signal.SIGINT)  # a launcher's echo
     os.kill(os.getpid(), signal.SIGTERM)
+    print("heard once", flush=True)
+    time.sleep(1.1)
+    os.kill(os.getpid(), signal.SIGTERM)
+    print("not ended by SIGTERM", flush=True)
     os.kill(os.getpid(), signal.SIGINT)
     print("still here")
 """
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert result.returncode == 130
+    assert result.stdout.split("\n")[:2] == ["heard once", "not ended by SIGTERM"]
     assert "still here" not in result.stdout
 
 
