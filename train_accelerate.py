@@ -140,9 +140,8 @@ class Run:
     def prepare_pairs(self) -> None:
         """Find and check the pairs; every process learns which, one says so."""
         config, accelerator = self.config, self.accelerator
-        self.pairs = open_pairs(
-            config, self.model, self.say, self.checks and accelerator.is_local_main_process
-        )
+        checks = self.checks and accelerator.is_local_main_process
+        self.pairs = open_pairs(config, self.model, self.say, checks)
         batch = config.train_batch_size * config.gradient_accumulation_steps
         self.pairs_per_step = batch * accelerator.num_processes
         self.total_steps = self.pairs.total_steps(self.pairs_per_step)
@@ -382,6 +381,8 @@ class Run:
         """Resume, or begin: show before hours are lost that the folder holds a checkpoint of this run."""
         config, folder = self.config, self.output / "checkpoints"
         wanted = config.resume_from_checkpoint
+        if self.accelerator.is_main_process:
+            checkpoints.remove_leftovers(folder)
         # `latest` where no checkpoint was ever finished is a beginning: a restarted job always says it.
         begun = broadcast_object_list([bool(checkpoints.list_checkpoints(folder))])[0]
         if wanted and (begun or wanted != "latest"):
@@ -390,7 +391,6 @@ class Run:
             if self.step >= self.total_steps:
                 self.say("Nothing is left to do: --max_train_steps says how far the run goes.")
         if self.accelerator.is_main_process:
-            checkpoints.remove_leftovers(folder)
             if wanted and wanted != "latest":
                 checkpoints.set_aside_after(folder, self.step, self.say)
             kept = config.checkpoints_total_limit or 2

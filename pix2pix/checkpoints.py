@@ -7,6 +7,7 @@ every file's size and SHA-256, which is written last.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
 import random
@@ -23,6 +24,11 @@ from pix2pix.files import sync_folder
 
 PREFIX = "step-"
 MANIFEST = "manifest.json"
+NETWORKS = ("G", "D")
+OLD = ".old-"
+"""Before the name of a checkpoint that another one of the same step is replacing."""
+ABANDONED = ".abandoned-"
+"""Before the name of a checkpoint that the run has gone back behind."""
 
 
 class CheckpointError(UserError):
@@ -32,9 +38,12 @@ class CheckpointError(UserError):
 def save_checkpoint(folder: Path, step: int, state: Mapping[str, Any], limit: int | None = None) -> Path:
     """Write the parts of `state` (tensors, plain values) as `folder/step-N`, then rotate to `limit` of them.
 
-    The folder appears under its name in one rename, after everything in it has reached the disk.
+    The folder appears under its name in one rename, after everything in it has reached the disk. One of the
+    same step is there until then, and the new one is never what rotation removes: a run that went back to an
+    early step needs it more than the later ones.
     """
     final = folder / f"{PREFIX}{step:08d}"
+    old = folder / f"{OLD}{final.name}"
     temporary = folder / f".writing-{final.name}"
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
@@ -52,20 +61,43 @@ def save_checkpoint(folder: Path, step: int, state: Mapping[str, Any], limit: in
         os.fsync(file.fileno())
     sync_folder(temporary)
     if final.exists():
-        _remove(final)
+        shutil.rmtree(old, ignore_errors=True)
+        os.replace(final, old)
     os.replace(temporary, final)
     sync_folder(folder)
+    shutil.rmtree(old, ignore_errors=True)
     if limit is not None:
-        for old in list_checkpoints(folder)[limit:]:
-            _remove(old)
+        others = [path for path in list_checkpoints(folder) if path != final]
+        for path in others[max(limit - 1, 0) :]:
+            _remove(path)
     return final
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove what interrupted writes and removals left behind."""
-    for pattern in (".writing-*", ".removing-*"):
+    """Remove what interrupted writes and removals left behind; put back what was about to be replaced."""
+    for old in folder.glob(f"{OLD}*"):
+        final = old.with_name(old.name.removeprefix(OLD))
+        if not final.exists():
+            os.replace(old, final)
+    for pattern in (".writing-*", ".removing-*", f"{OLD}*"):
         for leftover in folder.glob(pattern):
             shutil.rmtree(leftover, ignore_errors=True)
+
+
+def set_aside_after(folder: Path, step: int, say: Callable[[str], None]) -> None:
+    """Rename the checkpoints after a step: a run that goes on from it must not find them as the newest.
+
+    They stay on the disk, for nobody asked to lose them, and are neither listed nor rotated.
+    """
+    for path in reversed(list_checkpoints(folder)):
+        if int(path.name[5:]) <= step:
+            continue
+        name = f"{ABANDONED}{path.name}"
+        taken = [found.name for found in folder.glob(f"{name}*")]
+        number = next(n for n in itertools.count(1) if (name if n == 1 else f"{name}-{n}") not in taken)
+        aside = path.with_name(name if number == 1 else f"{name}-{number}")
+        os.replace(path, aside)
+        say(f"Checkpoint {path.name} is after step {step} and set aside as {aside.name}.")
 
 
 def list_checkpoints(folder: Path) -> list[Path]:
@@ -86,14 +118,31 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     return {file.stem: torch.load(file, map_location="cpu", weights_only=True) for file in files}
 
 
-def newest_checkpoint(folder: Path, say: Callable[[str], None]) -> Path | None:
-    """Return the newest whole checkpoint; what is damaged is passed over and said."""
+def newest_checkpoint(folder: Path, say: Callable[[str], None], finite: bool = False) -> Path | None:
+    """Return the newest whole checkpoint; what is damaged is passed over and said.
+
+    With `finite` so is one whose networks hold values that are not finite: going back to it helps nobody.
+    """
     for path in list_checkpoints(folder):
         problem = damage(path)
-        if problem is None:
+        if problem is not None:
+            say(f"Checkpoint {path.name} is damaged ({problem}); trying the one before it.")
+        elif finite and not_finite(_networks(path)):
+            say(f"Checkpoint {path.name} holds weights that are not finite; trying the one before it.")
+        else:
             return path
-        say(f"Checkpoint {path.name} is damaged ({problem}); trying the one before it.")
     return None
+
+
+def not_finite(state: Mapping[str, Any]) -> bool:
+    """Whether G or D of a checkpoint's state holds a value that is not finite."""
+    values = [value for name in NETWORKS for value in state.get(name, {}).values()]
+    return any(
+        isinstance(value, torch.Tensor)
+        and value.is_floating_point()
+        and not bool(torch.isfinite(value).all())
+        for value in values
+    )
 
 
 def damage(path: Path) -> str | None:
@@ -130,6 +179,14 @@ def set_random_state(state: Mapping[str, Any]) -> None:
     torch.set_rng_state(state["torch"])
     if state["cuda"] is not None and torch.cuda.is_available():
         torch.cuda.set_rng_state(state["cuda"])
+
+
+def _networks(path: Path) -> dict[str, Any]:
+    """G and D of a checkpoint: the optimizers, twice their size, need not be read to judge them."""
+    files = [path / f"{name}.pt" for name in NETWORKS]
+    return {
+        file.stem: torch.load(file, map_location="cpu", weights_only=True) for file in files if file.exists()
+    }
 
 
 def _sha256(path: Path) -> str:

@@ -6,6 +6,9 @@ number of workers nor an interruption changes it.
 
 from __future__ import annotations
 
+import contextlib
+import signal
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -178,4 +181,29 @@ def training_batches(
         persistent_workers=bool(workers),
         worker_init_fn=leave_signals_to_parent,
     )
-    return iter(loader)
+    with without_interrupts():
+        return iter(loader)
+
+
+@contextlib.contextmanager
+def without_interrupts() -> Iterator[None]:
+    """Processes started inside never hear Ctrl-C: workers import for seconds before they can say so.
+
+    They inherit that this process ignores it for the moment.
+    """
+    if threading.current_thread() is not threading.main_thread():  # which may not change handlers
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def close_batches(batches: Iterator[dict[str, Tensor]]) -> None:
+    """End the workers behind an iterator of batches now, not when it happens to be collected."""
+    shut_down = getattr(batches, "_shutdown_workers", None)
+    if shut_down is not None:
+        with contextlib.suppress(RuntimeError, OSError):  # of workers that are dead already
+            shut_down()

@@ -34,6 +34,8 @@ class PairSource:
     """The files that the pairs are made of, where they are files."""
     ignored: Sequence[Path] = ()
     """Files found beside them that are part of no pair."""
+    identity: str = ""
+    """What tells the content of pairs that are no files from that of others with the same names."""
 
     def load(self, index: int) -> tuple[Picture | None, Picture]:
         raise NotImplementedError
@@ -102,6 +104,7 @@ class Columns(PairSource):
     def __init__(self, rows: Any, input_column: str | None, target_column: str):
         self.rows, self.input_column, self.target_column = rows, input_column, target_column
         self.names = [f"row {index}" for index in range(len(rows))]
+        self.identity = str(getattr(rows, "_fingerprint", ""))  # what `datasets` knows its cache by
 
     def load(self, index: int) -> tuple[Picture | None, Picture]:
         row = self.rows[index]
@@ -146,6 +149,7 @@ class Selected(PairSource):
     def __init__(self, source: PairSource, chosen: Sequence[int]):
         self.source, self.chosen = source, chosen
         self.layout, self.ignored = source.layout, source.ignored
+        self.files, self.identity = source.files, source.identity
         self.names = [source.names[index] for index in chosen]
 
     def load(self, index: int) -> tuple[Picture | None, Picture]:

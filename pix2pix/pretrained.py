@@ -92,6 +92,7 @@ def save_weights(module: nn.Module, path: Path, half: bool = False) -> None:
     """Write the module's parameters and buffers, atomically; `half` stores floats as float16.
 
     Raises ModelError where a weight is not finite, or too large for half precision: nobody could load it.
+    Raises OSError where the disk refuses it, as any other write does: callers wait for room.
     """
     state = {}
     for name, tensor in module.state_dict().items():
@@ -106,7 +107,10 @@ def save_weights(module: nn.Module, path: Path, half: bool = False) -> None:
             raise ModelError(f"{path} was not written: weight {name} {reason}.")
         state[name] = kept.clone(memory_format=torch.contiguous_format)
     with replacing(path) as temporary:
-        safetensors.torch.save_file(state, temporary, metadata={"format": "pt"})
+        try:
+            safetensors.torch.save_file(state, temporary, metadata={"format": "pt"})
+        except safetensors.SafetensorError as error:
+            raise OSError(f"{path} was not written: {error}") from error
 
 
 def load_weights(module: nn.Module, path: Path) -> None:

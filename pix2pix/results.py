@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 from torch import device
 
+from pix2pix import images
 from pix2pix.config import TrainingConfig
 from pix2pix.data import PairDataset
 from pix2pix.evaluation import Evaluation, Record, baselines, evaluate
 from pix2pix.files import replacing, write_json
 from pix2pix.inference import Translator
 from pix2pix.networks import Generator, JudgesPairs
+from pix2pix.pairs import Picture
 from pix2pix.run_folder import persistently
 from pix2pix.watchdog import Watchdog
 
@@ -40,11 +42,18 @@ class Results:
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps of the results."""
-        return {"record": self.record.content, "verdicts": self.watchdog.verdicts}
+        return {
+            "record": self.record.content,
+            "watchdog": self.watchdog.state(),
+            "improving": self.improving,
+        }
 
     def load_state(self, state: dict[str, Any]) -> None:
+        """Take over what `state` gave; earlier versions kept the verdicts alone of the watchdog."""
         self.record = Record(self.config.best_metric, state["record"])
-        self.watchdog = Watchdog(self.config.gan_mode, state["verdicts"])
+        self.watchdog = Watchdog(self.config.gan_mode)
+        self.watchdog.load_state(state.get("watchdog") or {"verdicts": state["verdicts"]})
+        self.improving = state.get("improving")
 
     def measure_baselines(self) -> None:
         """Measure, once, what the results stand beside."""
@@ -55,14 +64,20 @@ class Results:
         for name, measures in found.items():
             self.say(f"{name}: " + ", ".join(f"{key} {getattr(measures, key):.4g}" for key in SAID))
 
+    def rehearse(self, G: Generator, on: device) -> None:
+        """Measure one pair and keep nothing: what validation cannot do is found before hours of training."""
+        translate = Translator(G, self.validation.model, on)
+        evaluate(lambda pictures: translate([self._as_read(p) for p in pictures]), self.validation, 1)
+
     def validate(self, step: int, G: Generator, D: JudgesPairs, on: device) -> Evaluation:
         """Measure and draw what G makes of the validation pairs; publish G and D if it is the best so far."""
         translate = Translator(G, self.validation.model, on)
         outputs: list[Any] = []
 
         def watched(pictures: list) -> list:
-            drawn = translate(pictures)
-            outputs.extend(np.asarray(picture) for picture in drawn)
+            drawn = translate([self._as_read(picture) for picture in pictures])
+            arrays = (images.to_array(picture, "raw") for picture in drawn)
+            outputs.extend(images.to_integers(array, np.uint8) for array in arrays)
             return drawn
 
         result = evaluate(watched, self.validation, self.config.validation_pairs)
@@ -74,6 +89,13 @@ class Results:
             self.say(verdict)
         persistently("The validation", lambda: self._write(step, result, G, D), self.say)
         return result
+
+    def _as_read(self, picture: Picture) -> Picture:
+        """A picture as the translator takes it: raw channels make no picture, so arrays are asked of it."""
+        model = self.validation.model
+        if model.output_color != "raw" or isinstance(picture, np.ndarray):
+            return picture
+        return images.to_array(picture, "raw" if model.input_color == "raw" else "rgb")
 
     def _write(self, step: int, result: Evaluation, G: Generator, D: JudgesPairs) -> None:
         _write_sheet(result, self.folder / "validation" / f"step-{step:08d}.png")

@@ -69,7 +69,7 @@ def open_pairs(
         say(f"There is no split {config.validation_split!r}: validation pairs are held out of training.")
     say(f"{len(train.names)} training pairs ({train.layout}), {len(validation.names)} to validate on")
     training, held = (PairDataset(source, config, model) for source in (train, validation))
-    return RunPairs(config, model, training, held, held_out, fingerprint(train))
+    return RunPairs(config, model, training, held, held_out, fingerprint(train, validation))
 
 
 def _open_stream(

@@ -27,6 +27,16 @@ class Watchdog:
         self._low = 0
         self._said_saturated = False
 
+    def state(self) -> dict[str, Any]:
+        """What a resumed run must know so as to say neither more nor less than one that was never stopped."""
+        return {"verdicts": self.verdicts, "low": self._low, "said_saturated": self._said_saturated}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Take over what `state` gave; a state of verdicts alone, of an earlier version, counts anew."""
+        self.verdicts = state["verdicts"]
+        self._low = state.get("low", 0)
+        self._said_saturated = state.get("said_saturated", False)
+
     def losses(self, step: int, values: Mapping[str, float], improving: bool | None) -> str | None:
         """Judge the losses read at a step; `improving`: whether the last validation was the best so far."""
         limit = SATURATED_D.get(self.gan_mode)

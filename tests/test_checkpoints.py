@@ -1,7 +1,9 @@
 """Training state that is written whole, recognised when damaged, and rotated late."""
 
 import json
+import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,7 +18,10 @@ from pix2pix.checkpoints import (
     list_checkpoints,
     load_checkpoint,
     newest_checkpoint,
+    not_finite,
+    remove_leftovers,
     save_checkpoint,
+    set_aside_after,
 )
 
 STATE: dict[str, Any] = {
@@ -117,3 +122,76 @@ for step in itertools.count(1):
     assert step >= written[-1]
     assert torch.equal(load_checkpoint(newest)["G"]["w"], torch.full((200000,), float(step)))
     assert json.loads((newest / "manifest.json").read_text())["step"] == step
+
+
+def content(value):
+    return {"G": {"weight": torch.tensor([value])}, "D": {"weight": torch.tensor([value])}}
+
+
+@pytest.mark.parametrize("renames", [0, 1, 2])
+def test_a_step_saved_again_is_there_whenever_the_saving_ends(tmp_path, monkeypatch, renames):
+    path = save_checkpoint(tmp_path, 1, content(1.0))
+    done: list[str] = []
+    rename, remove = os.replace, shutil.rmtree
+
+    def rename_until_killed(source, target):
+        if len(done) == renames:
+            raise KeyboardInterrupt
+        rename(source, target)
+        done.append(str(target))
+
+    def remove_until_killed(folder, **options):
+        if len(done) == renames == 2:
+            raise KeyboardInterrupt
+        remove(folder, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", rename_until_killed)
+        patch.setattr(shutil, "rmtree", remove_until_killed)
+        with pytest.raises(KeyboardInterrupt):
+            save_checkpoint(tmp_path, 1, content(2.0))
+    remove_leftovers(tmp_path)
+    assert [found.name for found in tmp_path.iterdir()] == [path.name]
+    assert load_checkpoint(path)["G"]["weight"].item() == (2.0 if renames == 2 else 1.0)
+
+
+def test_a_step_saved_again_has_the_new_content_alone(tmp_path):
+    for value in (1.0, 2.0):
+        path = save_checkpoint(tmp_path, 1, content(value))
+    assert list(tmp_path.iterdir()) == [path]
+    assert load_checkpoint(path)["G"]["weight"].item() == 2.0
+
+
+def test_the_checkpoint_just_written_is_kept_though_later_ones_are_there(tmp_path):
+    for step in (5, 6, 2):
+        save_checkpoint(tmp_path, step, STATE, limit=2)
+    assert steps(tmp_path) == [6, 2]
+    save_checkpoint(tmp_path, 3, STATE, limit=1)
+    assert steps(tmp_path) == [3]
+
+
+def test_checkpoints_after_a_step_are_set_aside_and_never_lost(tmp_path):
+    said: list[str] = []
+    for value in (1.0, 2.0):
+        for step in (1, 2, 3):
+            save_checkpoint(tmp_path, step, content(value))
+        set_aside_after(tmp_path, 1, said.append)
+        remove_leftovers(tmp_path)
+        assert steps(tmp_path) == [1]
+    names = {path.name for path in tmp_path.glob(".abandoned-*")}
+    assert {".abandoned-step-00000002", ".abandoned-step-00000003-2"} < names
+    assert len(names) == len(said) == 4
+    assert "step-00000002 is after step 1" in said[0]
+
+
+@pytest.mark.parametrize("network", ["G", "D"])
+def test_a_checkpoint_of_broken_weights_is_passed_over_where_finite_ones_are_wanted(tmp_path, network):
+    broken = content(2.0) | {network: {"count": torch.tensor(3), "weight": torch.tensor([1.0, math.nan])}}
+    assert not_finite(broken)
+    assert not not_finite(content(1.0))
+    good = save_checkpoint(tmp_path, 1, content(1.0))
+    bad = save_checkpoint(tmp_path, 2, broken)
+    said: list[str] = []
+    assert newest_checkpoint(tmp_path, pytest.fail) == bad
+    assert newest_checkpoint(tmp_path, said.append, finite=True) == good
+    assert "step-00000002 holds weights that are not finite" in said[0]

@@ -4,7 +4,14 @@
 # mypy: disable-error-code="misc, arg-type"
 
 import io
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import threading
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +21,15 @@ from skimage import data as photos
 
 from pix2pix import images
 from pix2pix.config import TrainingConfig
-from pix2pix.data import PairDataset, SampleOrder, centre_view, choose_view, training_batches
+from pix2pix.data import (
+    PairDataset,
+    SampleOrder,
+    centre_view,
+    choose_view,
+    close_batches,
+    training_batches,
+    without_interrupts,
+)
 from pix2pix.layouts import find_pairs
 from pix2pix.pairs import PairSource, check_pairs
 from pix2pix.tasks import get_task
@@ -325,3 +340,112 @@ def test_reading_batches_leaves_the_generator_that_dropout_draws_from_alone(tmp_
     before = torch.get_rng_state()
     batches(tmp_path, 3)
     assert torch.equal(torch.get_rng_state(), before)
+
+
+# ---- workers and their ends -------------------------------------------------------------------------------
+
+
+def open_batches(folder, workers):
+    config = TrainingConfig(
+        train_data_dir=str(folder), resolution=16, train_batch_size=2, dataloader_num_workers=workers
+    )
+    pairs = PairDataset(find_pairs(config, "train"), config, config.model_config())
+    return training_batches(pairs, config)
+
+
+def test_closed_batches_leave_no_worker_behind(tmp_path):
+    save_pairs(tmp_path)
+    opened = open_batches(tmp_path, workers=1)
+    next(opened)
+    assert multiprocessing.active_children()
+    close_batches(opened)
+    assert not multiprocessing.active_children()
+    close_batches(opened)
+
+
+def test_batches_with_dead_workers_or_none_can_be_closed(tmp_path):
+    save_pairs(tmp_path)
+    close_batches(open_batches(tmp_path, workers=0))
+    opened = open_batches(tmp_path, workers=1)
+    for worker in multiprocessing.active_children():
+        worker.kill()
+    close_batches(opened)
+    assert not multiprocessing.active_children()
+
+
+def test_interrupts_are_ignored_only_inside_and_come_back_after_an_error():
+    before = signal.getsignal(signal.SIGINT)
+
+    @without_interrupts()
+    def start_workers():
+        assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+        raise OSError("no workers")
+
+    with pytest.raises(OSError, match="no workers"):
+        start_workers()
+    assert signal.getsignal(signal.SIGINT) == before
+
+
+def test_other_threads_leave_the_interrupts_alone():
+    seen = []
+
+    def look():
+        with without_interrupts():
+            seen.append(signal.getsignal(signal.SIGINT))
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    thread.join()
+    assert seen == [signal.getsignal(signal.SIGINT)]
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_workers_never_hear_an_interrupt_not_even_while_they_start(tmp_path):
+    save_pairs(tmp_path)
+    opened = open_batches(tmp_path, workers=1)
+    try:
+        (worker,) = multiprocessing.active_children()
+        with open(f"/proc/{worker.pid}/status") as status:
+            ignored = next(line for line in status if line.startswith("SigIgn"))
+        assert int(ignored.split()[1], 16) >> (signal.SIGINT - 1) & 1
+    finally:
+        close_batches(opened)
+
+
+FAILING = """
+from pix2pix.config import TrainingConfig
+from pix2pix.data import PairDataset, training_batches
+from pix2pix.layouts import find_pairs
+
+if __name__ == "__main__":
+    config = TrainingConfig(
+        train_data_dir={folder!r}, resolution=16, train_batch_size=1, dataloader_num_workers=2
+    )
+    pairs = PairDataset(find_pairs(config, "train"), config, config.model_config())
+    batches = training_batches(pairs, config)
+    next(batches)
+    print("first batch", flush=True)
+    raise RuntimeError("in the second step")
+"""
+
+
+def test_a_run_with_workers_that_fails_ends_with_its_traceback(tmp_path):
+    (tmp_path / "pairs").mkdir()
+    save_pairs(tmp_path / "pairs")
+    script = tmp_path / "failing.py"
+    script.write_text(FAILING.format(folder=str(tmp_path / "pairs")))
+    with subprocess.Popen(
+        [sys.executable, str(script)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])},
+    ) as run:
+        try:
+            assert run.stdout is not None
+            assert run.stdout.readline() == "first batch\n"
+            _, err = run.communicate(timeout=20)
+        finally:
+            run.kill()
+    assert run.returncode == 1
+    assert "RuntimeError: in the second step" in err

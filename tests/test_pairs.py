@@ -6,6 +6,7 @@
 import io
 import pickle
 
+import datasets
 import numpy as np
 import pytest
 from PIL import Image
@@ -15,6 +16,7 @@ from pix2pix import images
 from pix2pix.config import ModelConfig
 from pix2pix.errors import DataError, ImageError
 from pix2pix.pairs import (
+    Columns,
     Drawn,
     PairSource,
     Photos,
@@ -289,3 +291,12 @@ def test_the_drawn_town_is_drawn_once():
     source = Drawn("day-night", 2, 32, first=5)
     assert source.load(1)[0] is source.load(1)[0]
     assert np.array_equal(source.load(1)[0], Drawn("day-night", 1, 32, first=6).load(0)[0])
+
+
+def test_some_pairs_of_a_source_are_known_by_what_the_source_is_known_by(tmp_path):
+    files = photos_of(tmp_path, a=Image.new("L", (4, 4)), b=Image.new("L", (4, 4)))
+    assert Selected(files, [1]).files == files.files
+    rows = datasets.Dataset.from_dict({"x": [1, 2]})
+    columns = Columns(rows, None, "x")
+    assert Selected(columns, [1]).identity == columns.identity == rows._fingerprint
+    assert Columns([1, 2], None, "x").identity == files.identity == ""

@@ -287,3 +287,34 @@ def test_absurd_numbers_are_refused_before_memory_is_taken(tmp_path):
     *message, grown = run.stdout.splitlines()
     assert "does not fit its config.json" in message[0], run.stderr
     assert int(grown) < 100_000, "kilobytes"
+
+
+# --------------------------------------------------------------------------------------------- a full disk
+
+
+def test_a_full_disk_is_an_error_that_the_run_waits_for(tmp_path, monkeypatch):
+    saved(tmp_path)
+    before = (tmp_path / "model.safetensors").read_bytes()
+    G = Generator.from_config(TINY)
+
+    def fill(*_, **__):
+        raise safetensors.SafetensorError("I/O error: No space left on device (os error 28)")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(safetensors.torch, "save_file", fill)
+        with pytest.raises(OSError, match=r"model\.safetensors was not written: .*No space left"):
+            G.save_pretrained(tmp_path)
+    assert (tmp_path / "model.safetensors").read_bytes() == before
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_disk_that_is_full_in_earnest_is_the_same_error(tmp_path):
+    command = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(tmp_path)]
+    if sys.platform != "linux" or subprocess.run(command, capture_output=True).returncode:
+        pytest.skip("mounting needs root, and Linux")
+    try:
+        with pytest.raises(OSError, match=r"[Nn]o space left"):
+            Generator.from_config(ModelConfig(task="map", width=8, depth=5)).save_pretrained(tmp_path)
+        assert list(tmp_path.iterdir()) == []
+    finally:
+        subprocess.run(["umount", "-l", str(tmp_path)], check=True)

@@ -171,9 +171,8 @@ def test_ctrl_c_in_a_terminal_with_accelerate_launch_saves(pairs, tmp_path):
 
 def test_a_signal_does_not_save_weights_that_are_not_finite(server, pairs, tmp_path):
     never = ("--log_steps", 100_000, "--validation_steps", 100_000, "--checkpointing_steps", 100_000)
-    run = server.start(
-        flags(tmp_path / "run", pairs, "--lambda_l2", 1e39, *never, steps=100_000), tmp_path / "log"
-    )
+    arguments = flags(tmp_path / "run", pairs, "--lambda_l2", 1e39, *never, steps=100_000)
+    run = server.start(arguments, tmp_path / "log")
     assert run.wait_for((tmp_path / "run" / "checkpoints" / "step-00000000").exists)
     time.sleep(1)
     os.kill(run.pid, signal.SIGTERM)
@@ -229,7 +228,7 @@ def test_a_resume_with_other_pairs_is_refused(server, pairs, whole, tmp_path):
     arguments = flags(tmp_path / "run", tmp_path / "pairs", "--resume_from_checkpoint", "latest")
     run = server.start(arguments, tmp_path / "log")
     assert run.wait() == 2
-    assert "the training pairs are others than before" in run.said()
+    assert "the pairs are others than before" in run.said()
 
 
 def test_moved_pairs_and_more_steps_are_the_same_run(server, pairs, whole, tmp_path):
@@ -283,7 +282,7 @@ def small_disk(tmp_path):
 def test_a_folder_that_is_too_small_is_said_before_training(server, pairs, small_disk, tmp_path):
     run = server.start(flags(small_disk / "run", pairs, "--width", 32), tmp_path / "log")
     assert run.wait() == 2
-    assert "GB free; this run's checkpoints and model need" in run.said()
+    assert "MB free; this run's checkpoints and model need" in run.said()
 
 
 def test_a_read_only_folder_is_said_before_training(server, pairs, small_disk, tmp_path):

@@ -11,9 +11,9 @@ from tiny_runs import TINY
 import train_accelerate
 from pix2pix import Translator, toy
 from pix2pix.config import TrainingConfig
-from pix2pix.data import PairDataset
+from pix2pix.data import PairDataset, close_batches
 from pix2pix.errors import DataError
-from pix2pix.streaming import StreamedPairs, open_validation
+from pix2pix.streaming import StreamedPairs, open_validation, streamed_batches
 
 
 def png(picture):
@@ -25,7 +25,7 @@ def png(picture):
 BROKEN = {"bytes": b"broken", "path": None}
 
 
-def write_set(folder, rows=12, bad=(), splits=("train",)):
+def write_set(folder, rows=12, bad=(), splits=("train",), shards=1):
     """A parquet data set of the drawn town; the rows numbered in `bad` hold no picture."""
     for split in splits:
         cells = [
@@ -38,9 +38,10 @@ def write_set(folder, rows=12, bad=(), splits=("train",)):
         columns = {"imageA": [a for a, _ in cells], "imageB": [b for _, b in cells]}
         features = datasets.Features({name: datasets.Image() for name in columns})
         folder.mkdir(exist_ok=True)
-        datasets.Dataset.from_dict(columns, features=features).to_parquet(
-            str(folder / f"{split}-00000.parquet")
-        )
+        whole = datasets.Dataset.from_dict(columns, features=features)
+        for shard in range(shards):
+            part = whole.shard(shards, shard, contiguous=True)
+            part.to_parquet(str(folder / f"{split}-{shard:05}-of-{shards:05}.parquet"))
     return folder
 
 
@@ -71,8 +72,9 @@ def test_an_epoch_shows_every_row_once_and_the_next_in_another_order(tmp_path):
     assert first != second
 
 
-def test_two_processes_read_different_rows(tmp_path):
-    config = config_for(write_set(tmp_path / "set"))
+@pytest.mark.parametrize("shards", [1, 2, 3])
+def test_two_processes_read_different_rows(tmp_path, shards):
+    config = config_for(write_set(tmp_path / "set", shards=shards))
     shares = [sums(stream(config, rank=rank, processes=2), 6) for rank in range(2)]
     assert len(set(shares[0]) | set(shares[1])) == 12
 
@@ -81,10 +83,55 @@ def test_bad_rows_are_passed_over_and_named(tmp_path, caplog):
     pairs = stream(config_for(write_set(tmp_path / "set", bad=(2, 5))))
     assert len(set(sums(pairs, 10))) == 10
     next(pairs)
-    named = [record.getMessage() for record in caplog.records if "passed over" in record.getMessage()]
-    assert len(named) >= 2
-    assert "row" in named[0]
+    named = passed_over(caplog)
+    assert sorted(line.split(": ")[1].split(",")[0] for line in named) == ["row 2", "row 5"]
     assert "of at most 10" in named[0]
+
+
+def passed_over(caplog):
+    return [record.getMessage() for record in caplog.records if "passed over" in record.getMessage()]
+
+
+@pytest.mark.parametrize("shards", [1, 2])
+def test_a_bad_row_counts_once_however_many_epochs_pass_it(tmp_path, caplog, shards):
+    config = config_for(write_set(tmp_path / "set", rows=4, bad=(3,), shards=shards), max_bad_rows=1)
+    assert len(set(sums(stream(config), 3 * 5))) == 3
+    assert len(passed_over(caplog)) == 1
+
+
+def test_a_bad_row_is_named_by_its_place_in_the_split(tmp_path, caplog):
+    next(stream(config_for(write_set(tmp_path / "set", rows=5, bad=(3,))), skip=3))
+    assert "row 3," in passed_over(caplog)[0]
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_rows_left_to_validation_are_skipped_across_shards(tmp_path, processes):
+    config = config_for(write_set(tmp_path / "set", shards=4))
+    every = set(sums(stream(config), 12))
+    held = set(sums(stream(config_for(write_set(tmp_path / "first", rows=4))), 4))  # the same four rows
+    assert held < every
+    read: set[float] = set()
+    for rank in range(processes):
+        read |= set(sums(stream(config, skip=4, rank=rank, processes=processes), 16))
+    assert read == every - held
+
+
+def test_a_process_without_a_row_says_so(tmp_path):
+    config = config_for(write_set(tmp_path / "set", rows=1))
+    with pytest.raises(DataError, match="no row left for process 2 of 2"):
+        next(stream(config, rank=1, processes=2))
+
+
+@pytest.mark.parametrize("shards", [1, 2])
+def test_workers_read_every_row_even_where_there_are_fewer_shards(tmp_path, shards):
+    config = config_for(
+        write_set(tmp_path / "set", rows=4, shards=shards), dataloader_num_workers=2, train_batch_size=1
+    )
+    batches = streamed_batches(config, config.model_config(), 0, 0)
+    try:
+        assert len(set(sums(batches, 4))) == 4
+    finally:
+        close_batches(batches)
 
 
 def test_more_bad_rows_than_allowed_end_the_run(tmp_path):

@@ -73,3 +73,21 @@ def test_losses_that_are_not_finite_are_named_with_what_is_done(value):
     assert f"G_l1 is {value}" in text
     assert "D is" not in text
     assert watchdog.verdicts == [{"step": 7, "verdict": "not finite", "text": text.removeprefix("step 7: ")}]
+
+
+@pytest.mark.parametrize("before", [SATURATED_READINGS - 1, SATURATED_READINGS + 5])
+def test_a_resumed_watchdog_says_what_an_unbroken_one_says(before):
+    unbroken, first, second = Watchdog("vanilla"), Watchdog("vanilla"), Watchdog("vanilla")
+    readings(unbroken, 1e-4, before, True)
+    readings(first, 1e-4, before, True)
+    second.load_state(first.state())
+    assert readings(second, 1e-4, 3, True, before) == readings(unbroken, 1e-4, 3, True, before)
+    assert second.verdicts == unbroken.verdicts
+    assert len(second.verdicts) == 1
+
+
+def test_a_state_of_verdicts_alone_is_still_read():
+    watchdog = Watchdog("vanilla")
+    readings(watchdog, 1e-4, 10, True)
+    watchdog.load_state({"verdicts": [{"step": 1}]})
+    assert watchdog.state() == {"verdicts": [{"step": 1}], "low": 0, "said_saturated": False}
