@@ -526,24 +526,20 @@ class Run:
 
 def with_fitting_batch(config: TrainingConfig) -> TrainingConfig:
     """Lower --train_batch_size until one whole step fits into memory, accumulating what it lacks."""
-    checks = True
-    while True:
-        fits, smallest = try_batch(config, checks)
-        if fits:
-            return config
-        if smallest:
-            raise torch.OutOfMemoryError("out of memory at --train_batch_size 1")
-        checks = False  # the pictures were decoded once
-        batch = max(size for size in range(1, config.train_batch_size) if config.train_batch_size % size == 0)
-        config = dataclasses.replace(
+    asked = config.train_batch_size
+    for batch in (size for size in range(asked, 0, -1) if asked % size == 0):
+        tried = dataclasses.replace(
             config,
             train_batch_size=batch,
-            gradient_accumulation_steps=config.gradient_accumulation_steps * config.train_batch_size // batch,
+            gradient_accumulation_steps=config.gradient_accumulation_steps * asked // batch,
         )
+        if try_batch(tried, checks=batch == asked):  # the pictures are decoded once
+            return tried
+    raise torch.OutOfMemoryError("out of memory at --train_batch_size 1")
 
 
-def try_batch(config: TrainingConfig, checks: bool) -> tuple[bool, bool]:
-    """Return whether one step fits into the memory of every process, and whether there is no smaller batch.
+def try_batch(config: TrainingConfig, checks: bool) -> bool:
+    """Return whether one step fits into the memory of every process.
 
     The networks are used without their distributed wrappers: where one process fails, none waits for it.
     """
@@ -572,7 +568,7 @@ def try_batch(config: TrainingConfig, checks: bool) -> tuple[bool, bool]:
     del run, batches
     gc.collect()  # the run refers to itself: only this frees its networks
     torch.cuda.empty_cache()
-    return fits, config.train_batch_size == 1
+    return fits
 
 
 if __name__ == "__main__":

@@ -106,8 +106,9 @@ def test_a_run_killed_again_and_again_ends_like_one_that_was_not(server, pairs, 
                 shutil.rmtree(path)
             continue
         os.kill(run.pid, signal.SIGKILL)
-        assert run.wait() == -signal.SIGKILL
-        survived += 1
+        status = run.wait()
+        assert status in (-signal.SIGKILL, 0), run.said()  # 0: it was quicker than the signal
+        survived += status != 0
     run = server.start(arguments, log)
     assert run.wait() == 0, run.said()
     require_same_end(whole, folder)

@@ -245,3 +245,30 @@ def test_every_published_file_may_be_read_by_others(tmp_path, pairs):
     plain.touch()
     for file in (tmp_path / "run").glob("*.*"):
         assert file.stat().st_mode == plain.stat().st_mode, file
+
+
+@pytest.mark.parametrize(("asked", "batch", "accumulated"), [(8, 2, 4), (6, 2, 3), (7, 1, 7)])
+def test_a_batch_that_fits_is_found_and_the_pairs_per_step_stay(
+    tmp_path, pairs, monkeypatch, capsys, asked, batch, accumulated
+):
+    step = train_accelerate.training.train_step
+
+    def small_memory(G, D, batches, *others, **named):
+        if len(batches[0][0]) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return step(G, D, batches, *others, **named)
+
+    monkeypatch.setattr(train_accelerate.training, "train_step", small_memory)
+    assert train(tmp_path, pairs, "--train_batch_size", asked, "--find_batch_size", steps=1) == 0
+    written = json.loads((tmp_path / "training_config.json").read_text())
+    assert (written["train_batch_size"], written["gradient_accumulation_steps"]) == (batch, accumulated)
+    assert f"--train_batch_size {batch} fits" in capsys.readouterr().err
+
+
+def test_a_machine_too_small_for_one_pair_says_what_to_turn(tmp_path, pairs, monkeypatch, capsys):
+    def no_memory(*_, **__):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(train_accelerate.training, "train_step", no_memory)
+    assert train(tmp_path, pairs, "--train_batch_size", 2, "--find_batch_size") == 2
+    assert "--resolution" in capsys.readouterr().err
