@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from pix2pix import images, repository, tiling
 from pix2pix.config import ModelConfig
 from pix2pix.errors import ConfigError, ImageError, ModelError
-from pix2pix.networks import Generator, frozen_statistics, per_picture_statistics
+from pix2pix.networks import Generator
+from pix2pix.normalization import frozen_statistics, per_picture_statistics
 
 Source = Image.Image | str | os.PathLike[str] | np.ndarray
 

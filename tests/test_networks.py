@@ -21,10 +21,9 @@ from pix2pix.networks import (
     UNetGenerator,
     build_discriminator,
     build_generator,
-    frozen_statistics,
     initialize,
-    per_picture_statistics,
 )
+from pix2pix.normalization import frozen_statistics, per_picture_statistics
 
 NORMS = ("instance", "batch", "none")
 TINY: list[Callable[..., Generator]] = [
