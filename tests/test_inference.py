@@ -614,4 +614,5 @@ def test_an_unknown_backend_is_refused(tmp_path):
 def test_translating_warns_of_nothing():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        small_tiles(translator())([photo(80, 80), photo(5, 5), np.zeros((7, 7, 3), np.float32)])
+        drawn = small_tiles(translator())([photo(80, 80), photo(5, 5), np.zeros((7, 7, 3), np.float32)])
+    assert [getattr(picture, "size", 0) for picture in drawn[:2]] == [(80, 80), (5, 5)]

@@ -126,7 +126,8 @@ def test_modules_import_each_other_and_not_the_package(name):
 
 
 def test_imports_have_no_cycle():
-    TopologicalSorter(GRAPH).prepare()  # raises CycleError, which names the cycle
+    order = list(TopologicalSorter(GRAPH).static_order())  # a CycleError names the cycle
+    assert set(order) >= set(MODULES)
 
 
 @pytest.mark.parametrize(("name", "forbidden"), STRANGERS)
