@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from pix2pix import Translator, __version__, cli
+from pix2pix import Translator, __version__, cli, cli_translate
 from pix2pix.config import ModelConfig
 from pix2pix.networks import Generator
 
@@ -165,7 +165,7 @@ def test_an_interrupt_ends_without_a_traceback(model, photos, tmp_path, monkeypa
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "translate_file", interrupted)
+    monkeypatch.setattr(cli_translate, "translate_file", interrupted)
     assert translate(model, photos, output=tmp_path / "out") == 130
     assert capsys.readouterr().err == "interrupted\n"
 

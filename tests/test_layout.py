@@ -15,7 +15,7 @@ PACKAGE = ROOT / "pix2pix"
 
 # From the bottom up. A module imports from its own level (without a cycle) or from below.
 LEVELS = [
-    {"errors", "files", "interruption", "patience"},
+    {"errors", "files", "interruption", "patience", "allocator"},
     {"config", "tasks", "repository", "images"},
     {"networks", "normalization", "pretrained", "tiling", "losses", "metrics", "drawing", "contact_sheet"}
     | {
@@ -35,6 +35,12 @@ LEVELS = [
         "finetune",
         "checkpoints",
         "inference",
+        "backends",
+        "backend_torch",
+        "backend_onnx",
+        "backend_openvino",
+        "augmentation",
+        "pair_cache",
         "evaluation",
         "trackers",
         "results",
@@ -43,8 +49,21 @@ LEVELS = [
         "run_pairs",
         "machine",
     },
-    {"card_facts", "card", "discover", "hub", "interop", "export", "doctor", "serving"},
-    {"cli", "__main__"},
+    {"card_facts", "card", "discover", "hub", "space", "serving"}
+    | {"interop", "interop_pytorch", "interop_keras", "export", "quantization"}
+    | {"doctor", "doctor_alignment", "doctor_duplicates", "doctor_report", "pair_building"}
+    | {"video", "work_sharing", "perceptual"},
+    {
+        "cli",
+        "cli_translate",
+        "cli_evaluate",
+        "cli_publish",
+        "cli_import",
+        "cli_export",
+        "cli_doctor",
+        "cli_pair",
+        "__main__",
+    },
     {"app", "train_accelerate"},
 ]
 LEVEL_OF = {name: level for level, names in enumerate(LEVELS) for name in names}
