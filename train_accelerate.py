@@ -30,6 +30,7 @@ from accelerate.utils import ProjectConfiguration, broadcast_object_list, gather
 from tqdm import tqdm
 
 from pix2pix import checkpoints, metrics, training
+from pix2pix.augmentation import AdaptiveAugmentation
 from pix2pix.card_facts import run_facts, seconds_before
 from pix2pix.config import TOY, TrainingConfig
 from pix2pix.data import close_batches
@@ -40,6 +41,7 @@ from pix2pix.hub import Publication, check_access
 from pix2pix.interruption import Interruption, end_with_parent
 from pix2pix.machine import OUT_OF_MEMORY, is_out_of_memory, peak_memory, use_all_cores
 from pix2pix.networks import Generator, JudgesPairs, initialize
+from pix2pix.pair_cache import as_floats
 from pix2pix.results import Results
 from pix2pix.run_folder import (
     choose_output_dir,
@@ -66,7 +68,6 @@ def parse(arguments: Sequence[str] | None = None) -> TrainingConfig:
             default=default,
             description=__doc__,
             use_underscores=True,
-            config=(tyro.conf.FlagCreatePairsOff,),
         )
 
     words = sys.argv[1:] if arguments is None else arguments
@@ -164,11 +165,15 @@ class Run:
             network.to(accelerator.device)
         self.average = training.moving_average(self.plain_G, config.ema_decay) if config.use_ema else None
         optimizers = training.adam(self.plain_G, config), training.adam(self.plain_D, config)
-        wrap = torch.compile if config.compile else lambda network: network
+        wrap = training.compiler(config)
         self.G, self.D, self.optimizer_G, self.optimizer_D = accelerator.prepare(
             wrap(self.plain_G), wrap(self.plain_D), *optimizers
         )
         self.objective = training.Objective.from_config(config)
+        self.augmentation = AdaptiveAugmentation.from_config(
+            config, (self.model.input_color, self.model.output_color), self.pairs_per_step,
+            accelerator.process_index, accelerator.device,
+        )  # fmt: skip
         set_seed(config.seed, device_specific=True)  # but other dropout in each
 
     @property
@@ -242,11 +247,16 @@ class Run:
         training.set_rate(self.optimizer_G, self.rate)
         training.set_rate(self.optimizer_D, self.rate)
         pairs = [self.next_pairs(batches) for _ in range(config.gradient_accumulation_steps)]
+        if config.compile:
+            torch.compiler.cudagraph_mark_step_begin()  # the last step's graphs may be written over
         with accelerator.autocast():
             losses = training.train_step(
                 self.G, self.D, pairs, self.optimizer_G, self.optimizer_D, self.objective,
-                accelerator.backward, self.plain_D, accelerator.no_sync,
+                accelerator.backward, self.plain_D, accelerator.no_sync, self.augmentation,
             )  # fmt: skip
+        if self.augmentation is not None:
+            self.augmentation.adapt(lambda sure: cast(torch.Tensor, accelerator.reduce(sure, "mean")))
+            losses["ada_p"] = self.augmentation.p
         if self.average is not None:
             self.average.update_parameters(self.plain_G)
         self.step += 1
@@ -257,7 +267,7 @@ class Run:
         try:
             batch, device = next(batches), self.accelerator.device
             x, y = (batch[side].to(device, non_blocking=True) for side in ("input", "target"))
-            return x, y
+            return as_floats(x), as_floats(y)
         except (UserError, OSError, RuntimeError) as error:
             reason = str(error).strip()
             if isinstance(error, RuntimeError) and "DataLoader worker" not in reason:
@@ -452,6 +462,7 @@ class Run:
             "optimizer_D": self.optimizer_D,
             "average": self.average,
             "scaler": self.accelerator.scaler,
+            "augmentation": self.augmentation,
         }
         return {name: part for name, part in parts.items() if part is not None}
 
@@ -482,6 +493,9 @@ class Run:
             change = schedule_changes(progress, self.total_steps)
             if change:
                 self.say(change)
+        if self.augmentation is not None and "augmentation" not in state:
+            self.say("This run began before there was --ada_target, and goes on without.")
+            self.augmentation = None
         for name, part in self.stateful().items():
             part.load_state_dict(state[name])
         self.step, self.rate_scale = progress["step"], progress["rate_scale"]
@@ -551,7 +565,7 @@ def try_batch(config: TrainingConfig, checks: bool) -> bool:
         with run.accelerator.autocast():
             training.train_step(
                 run.plain_G, run.plain_D, pairs, run.optimizer_G, run.optimizer_D, run.objective,
-                run.accelerator.backward,
+                run.accelerator.backward, augmentation=run.augmentation,
             )  # fmt: skip
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):

@@ -40,7 +40,7 @@ SHOWN = {
     "l1": Shown("L1", "↓", 4, "Mean absolute error (0 to 1)"),
 }
 """The measures of a card, in their order."""
-BASELINES = {"copy_input": "copied input", "mean_target": "mean target"}
+BASELINES = {"copy_input": "copied input", "mean_target": "mean target", "l1_only": "trained on L1 alone"}
 
 
 def run_facts(
@@ -135,6 +135,8 @@ def _measured_on(record: Mapping[str, Any], training: Mapping[str, Any]) -> str:
     pairs, held_out = f"{record['best']['count']} pairs", training.get("run", {}).get("held_out")
     if is_drawn(training):
         return f"{pairs} of the drawn town that training never saw"
+    if record.get("split"):
+        return f"{pairs} of the split `{record['split']}`"
     if held_out is None or "validation_split" not in training:
         return pairs
     return (

@@ -1,8 +1,13 @@
 """The `pix2pix` command: reads arguments, calls the package, tells a mistake in plain words.
 
+    pix2pix pair photos labels --output my_pairs
+    pix2pix doctor --data my_pairs --sheet findings.png
     pix2pix translate --model user/pix2pix-map photo.jpg more_photos/ --output maps
     pix2pix evaluate --model runs/map --data my_pairs --split test --json measures.json
+    pix2pix import latest_net_G.pth --output models/facades --task facades
+    pix2pix release --model runs/map --output models/map
     pix2pix publish --model runs/map --repo user/pix2pix-map
+    pix2pix publish-space --repo user/pix2pix --hub_owner user
 
 Exit status: 0 all done; 1 some files could not be done, which are listed; 2 nothing could be done.
 
@@ -17,13 +22,27 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from pix2pix import __version__, cli_evaluate, cli_publish, cli_translate
+from pix2pix import (
+    __version__,
+    cli_doctor,
+    cli_evaluate,
+    cli_import,
+    cli_pair,
+    cli_publish,
+    cli_release,
+    cli_translate,
+)
 from pix2pix.errors import UserError
 
 COMMANDS: tuple[Callable[[Any], None], ...] = (
+    cli_pair.declare,
+    cli_doctor.declare,
     cli_translate.declare,
     cli_evaluate.declare,
+    cli_import.declare,
+    cli_release.declare,
     cli_publish.declare,
+    cli_publish.declare_space,
 )
 
 

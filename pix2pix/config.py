@@ -16,10 +16,13 @@ CONTRACT_VERSION = 1
 T = TypeVar("T")
 
 TaskId = Literal["map", "map-to-aerial", "colorize", "day-night", "night-day", "sketch", "facades", "custom"]
-GeneratorName = Literal["unet_256", "unet_128", "unet_article", "resnet_9blocks", "resnet_6blocks"]
+GeneratorName = Literal[
+    "unet_256", "unet_128", "unet_article", "resnet_9blocks", "resnet_6blocks", "unet_huggan"
+]  # fmt: skip
 DiscriminatorName = Literal["patch", "pixel", "article", "multiscale"]
 NormName = Literal["instance", "batch", "none"]
 UpsampleName = Literal["transpose", "resize"]
+DropoutBlocks = Literal["first_three", "after_innermost"]
 ColorName = Literal["rgb", "grey", "l", "ab", "raw"]
 GanMode = Literal["vanilla", "lsgan", "hinge", "wgangp"]
 Layout = Literal["auto", "side_by_side", "two_folders", "photos", "columns"]
@@ -30,10 +33,14 @@ CHANNELS = {"rgb": 3, "grey": 1, "l": 1, "ab": 2}
 RANGES: dict[str, tuple[float, float]] = {
     "width": (1, 1024), "depth": (2, 12), "dropout": (0, 0.99), "resolution": (16, 8192), "layers": (0, 6),
     "in_channels": (1, 64), "out_channels": (1, 64), "input_channels": (1, 64), "output_channels": (1, 64),
+    "norm_epsilon": (1e-12, 1),
 }  # fmt: skip
 """The least and the most of numbers that a model is built from."""
 
-DEPTHS = {"unet_256": 8, "unet_128": 7, "unet_article": 7, "resnet_9blocks": 9, "resnet_6blocks": 6}
+DEPTHS = {
+    "unet_256": 8, "unet_128": 7, "unet_article": 7, "resnet_9blocks": 9, "resnet_6blocks": 6,
+    "unet_huggan": 8,
+}  # fmt: skip
 """Encoder blocks of a U-Net, residual blocks of a ResNet, where no depth is given."""
 
 
@@ -48,7 +55,12 @@ class ModelConfig:
     depth: int | None = None
     """Encoder blocks (U-Net) or residual blocks (ResNet); None: what the generator's name says."""
     norm: NormName = "instance"
+    norm_epsilon: float = 1e-5
+    """What a norm adds to the variance; Keras has 1e-3."""
     dropout: float = 0.5
+    dropout_blocks: DropoutBlocks = "first_three"
+    """Decoder blocks of unet_256 and unet_128 with dropout: the paper's first three, or all of the full width
+    but the innermost, as in pytorch-CycleGAN-and-pix2pix."""
     upsample: UpsampleName = "transpose"
     in_channels: int = 3
     out_channels: int = 3
@@ -65,7 +77,7 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         _check_types(self, "")
-        for name in ("width", "resolution", "dropout", "in_channels", "out_channels"):
+        for name in ("width", "resolution", "dropout", "norm_epsilon", "in_channels", "out_channels"):
             _check_range(name, getattr(self, name), *RANGES[name])
         _check_range("depth", self.resolved_depth, *RANGES["depth"])
         for side, color, channels in (
@@ -163,7 +175,10 @@ class TrainingConfig:
     paper does."""
     augment: Literal["none", "standard", "small-data"] = "standard"
     """none; standard: the paper's random crop and mirror; small-data: also stronger zoom and light changes,
-    shared by both sides of the pair."""
+    shared by both sides of the pair, and --ada_target 0.6."""
+    cache: str = "off"
+    """Keep the resized pairs: a folder, or auto (the user's cache folder). Loading is then many times faster;
+    crops are cut in whole pixels, as in the paper, and of 8 bits. off: read and resize every time."""
     fit: Literal["crop", "squash"] = "crop"
     """Pictures that are not square: crop a square, or squash the whole picture into one."""
     input_color: Literal["auto", "rgb", "grey", "raw"] = "auto"
@@ -179,7 +194,7 @@ class TrainingConfig:
 
     # G and D
     generator: GeneratorName = "unet_256"
-    """The paper's U-Net for 256 or 128 pixels, the article's, or a ResNet."""
+    """The paper's U-Net for 256 or 128 pixels, the article's, HugGAN's, or a ResNet."""
     width: int = 64
     """Channels of G's first layer; 32 trains four times as fast on a CPU."""
     depth: int | None = None
@@ -210,6 +225,11 @@ class TrainingConfig:
     """Weight of feature matching in D's layers (pix2pixHD, eq. 4)."""
     lambda_gp: float = 10.0
     """Weight of the gradient penalty; only with --gan_mode wgangp."""
+    ada_target: float | None = None
+    """Adaptive augmentation before D: how sure D may be of real pairs (mean sign of its logits) before the
+    pairs that it sees are changed more often; 0: off. None: 0.6 with --augment small-data, else off."""
+    ada_images: int = 10_000
+    """Pairs seen until that probability could have gone from 0 to 1."""
 
     # Optimisation
     train_batch_size: int = 1
@@ -240,6 +260,8 @@ class TrainingConfig:
     """Processes that read pairs; 0 reads in the training process."""
     compile: bool = False
     """torch.compile G and D; worth it on a GPU, not on a CPU."""
+    compile_mode: Literal["default", "reduce-overhead", "max-autotune"] = "default"
+    """With --compile: reduce-overhead replays CUDA graphs on a GPU, max-autotune also searches kernels."""
     cpu: bool = False
     """Train on the CPU although there is a GPU."""
 
@@ -303,6 +325,11 @@ class TrainingConfig:
                 raise ConfigError(
                     f"--{flag}_color raw and --{flag}_channels go together; got {kind!r} and {channels}."
                 )
+        if self.cache not in ("auto", "off") and not self.caches:
+            raise ConfigError(
+                f"--cache {self.cache!r}: name a folder, auto or off. A stream (--streaming) and raw numbers "
+                "cannot be kept: leave it away there."
+            )
         if self.push_to_hub and not self.hub_model_id:
             raise ConfigError("--push_to_hub needs --hub_model_id, such as user/pix2pix-map.")
         if self.load_size is not None and self.load_size < self.resolution:
@@ -355,7 +382,7 @@ class TrainingConfig:
         _check_range("--seed", self.seed, 0, 2**31 - 1)
         for flag in (
             "train_batch_size", "gradient_accumulation_steps", "num_train_epochs", "checkpointing_steps",
-            "validation_steps", "log_steps", "toy_pairs",
+            "validation_steps", "log_steps", "toy_pairs", "ada_images",
         ):  # fmt: skip
             _check_range("--" + flag, getattr(self, flag), 1, math.inf)
         for flag in ("push_steps", "max_train_steps", "checkpoints_total_limit"):
@@ -366,6 +393,8 @@ class TrainingConfig:
             "validation_pairs", "max_bad_rows",
         ):  # fmt: skip
             _check_range("--" + flag, getattr(self, flag), 0, math.inf)
+        if self.ada_target is not None:
+            _check_range("--ada_target", self.ada_target, 0, 0.99)
         _check_range("--learning_rate", self.learning_rate, 1e-12, 1.0)
         _check_range("--adam_beta1", self.adam_beta1, 0.0, 0.9999)
         _check_range("--ema_decay", self.ema_decay, 0.0, 0.99999)
@@ -379,6 +408,11 @@ class TrainingConfig:
             raise ConfigError(
                 "--gan_mode wgangp with --norm batch: its penalty is per picture, batch norm mixes pictures. "
                 "Use --norm instance or none."
+            )
+        if self.ada_target and not self._judges_by_sign:
+            raise ConfigError(
+                f"--ada_target {self.ada_target} watches how sure D is of real pairs: it needs a D (not both "
+                "--lambda_gan 0 and --lambda_fm 0) whose logits have a sign (not --gan_mode wgangp)."
             )
 
     def model_config(self, input_color: ColorName = "rgb", output_color: ColorName = "rgb") -> ModelConfig:
@@ -412,8 +446,24 @@ class TrainingConfig:
         )
 
     @property
+    def _judges_by_sign(self) -> bool:
+        return self.lambda_gan + self.lambda_fm > 0 and self.gan_mode != "wgangp"
+
+    @property
+    def resolved_ada_target(self) -> float:
+        if self.ada_target is not None:
+            return self.ada_target
+        return 0.6 if self.augment == "small-data" and self._judges_by_sign else 0.0
+
+    @property
     def resolved_load_size(self) -> int:
         return self.load_size or round(self.resolution * 286 / 256)
+
+    @property
+    def caches(self) -> bool:
+        """Whether samples are cut from resized 8-bit pairs, kept or not."""
+        raw = "raw" in (self.input_color, self.output_color)
+        return self.cache not in ("off", "") and not self.streaming and not raw
 
     @property
     def resolved_output_dir(self) -> Path:

@@ -28,6 +28,11 @@ class Evaluation:
     measures: metrics.Measures
     sheet: Image.Image
     names: Sequence[str]
+    chosen: Sequence[int]
+    """Which pairs of the data set they are."""
+    outputs: Sequence[np.ndarray]
+    """What was drawn, as levels; of raw channels, each by itself."""
+    targets: Sequence[np.ndarray]
 
 
 def evaluate(translate: Callable[[list], list], dataset: PairDataset, limit: int = 0) -> Evaluation:
@@ -47,7 +52,8 @@ def evaluate(translate: Callable[[list], list], dataset: PairDataset, limit: int
             if index in shown:
                 rows.append([shown_input(x, model), as_shown(drawn), as_shown(images_like(y, model))])
     sheet = contact_sheet(rows, ("input", "output", "truth"))
-    return Evaluation(metrics.measure(outputs, targets), sheet, [dataset.source.names[i] for i in chosen])
+    names = [dataset.source.names[index] for index in chosen]
+    return Evaluation(metrics.measure(outputs, targets), sheet, names, chosen, outputs, targets)
 
 
 def baselines(
@@ -92,6 +98,13 @@ def levels(picture: Picture, model: ModelConfig) -> list[np.ndarray]:
         return [array[..., c : c + 1] for c in range(array.shape[2])]
     color = "grey" if model.output_color == "grey" else "rgb"
     return [images.to_integers(images.to_array(picture, color), np.uint8)]
+
+
+def as_read(picture: Picture, model: ModelConfig) -> Picture:
+    """A picture as the translator takes it: raw channels make no picture, so arrays are asked of it."""
+    if model.output_color != "raw" or isinstance(picture, np.ndarray):
+        return picture
+    return images.to_array(picture, "raw" if model.input_color == "raw" else "rgb")
 
 
 def images_like(picture: Picture, model: ModelConfig) -> Picture:

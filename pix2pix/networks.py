@@ -14,11 +14,15 @@ from torch import Tensor, nn
 from pix2pix.config import DiscriminatorConfig, ModelConfig
 from pix2pix.pretrained import Pretrained
 
-_DEPTHS = {"unet_256": 8, "unet_128": 7, "unet_article": 7, "resnet_9blocks": 9, "resnet_6blocks": 6}
+_DEPTHS = {
+    "unet_256": 8, "unet_128": 7, "unet_article": 7, "resnet_9blocks": 9, "resnet_6blocks": 6,
+    "unet_huggan": 8,
+}  # fmt: skip
 GENERATORS = tuple(_DEPTHS)
 DISCRIMINATORS = ("patch", "pixel", "article", "multiscale")
 NORMS = ("instance", "batch", "none")
 UPSAMPLES = ("transpose", "resize")
+DROPOUT_BLOCKS = ("first_three", "after_innermost")
 
 
 def build_generator(
@@ -31,17 +35,22 @@ def build_generator(
     dropout: float,
     upsample: str = "transpose",
     depth: int | None = None,
+    dropout_blocks: str = "first_three",
 ) -> "Generator":
     """The generator called `name`, one of GENERATORS, with torch's own weights (so it builds on meta too).
 
-    `depth` replaces the name's own number of U-Net levels or residual blocks. unet_article always resizes.
+    `depth` replaces the name's own number of U-Net levels or residual blocks. unet_article always resizes;
+    `dropout_blocks` is for unet_256 and unet_128.
     """
     _require_choice("generator", name, GENERATORS)
     depth = _DEPTHS[name] if depth is None else depth
     if name == "unet_article":
         return ArticleUNetGenerator(in_channels, out_channels, width, depth, norm, dropout)
-    network = UNetGenerator if name.startswith("unet") else ResNetGenerator
-    return network(in_channels, out_channels, width, depth, norm, dropout, upsample)
+    if name == "unet_huggan":
+        return HugGANUNetGenerator(in_channels, out_channels, width, depth, norm, dropout, upsample)
+    if name.startswith("resnet"):
+        return ResNetGenerator(in_channels, out_channels, width, depth, norm, dropout, upsample)
+    return UNetGenerator(in_channels, out_channels, width, depth, norm, dropout, upsample, dropout_blocks)
 
 
 def build_discriminator(
@@ -89,7 +98,7 @@ class Generator(Pretrained):
     @staticmethod
     def build(config: ModelConfig) -> "Generator":
         """The generator of a model's configuration, with torch's own weights."""
-        return build_generator(
+        G = build_generator(
             config.generator,
             in_channels=config.in_channels,
             out_channels=config.out_channels,
@@ -98,7 +107,12 @@ class Generator(Pretrained):
             dropout=config.dropout,
             upsample=config.upsample,
             depth=config.depth,
+            dropout_blocks=config.dropout_blocks,
         )
+        for layer in G.modules():
+            if isinstance(layer, nn.InstanceNorm2d | nn.BatchNorm2d):
+                layer.eps = config.norm_epsilon
+        return G
 
     def __init__(self, in_channels: int, out_channels: int, multiple: int, smallest: int):
         super().__init__()
@@ -150,6 +164,8 @@ class UNetGenerator(_UNet):
 
     `depth` 8 is the paper's for 256 pixels, 7 the one for 128. `upsample="resize"` puts nearest x2 and a 4x4
     convolution in place of the transposed convolution, against checkerboards (Odena et al. 2016).
+    `dropout_blocks="after_innermost"` moves dropout to where the PyTorch port has it: in all blocks of eight
+    times the width but the innermost, which at depth 8 are the second to fourth.
     """
 
     def __init__(
@@ -161,9 +177,11 @@ class UNetGenerator(_UNet):
         norm: str = "instance",
         dropout: float = 0.5,
         upsample: str = "transpose",
+        dropout_blocks: str = "first_three",
     ):
         super().__init__(in_channels, out_channels, multiple=2**depth, smallest=2**depth)
         _require_numbers(norm, dropout, upsample, depth=depth, width=width)
+        _require_choice("dropout_blocks", dropout_blocks, DROPOUT_BLOCKS)
         channels = _level_channels(width, depth)
         bias = norm == "none"  # a norm right behind a convolution takes over its bias
 
@@ -174,11 +192,12 @@ class UNetGenerator(_UNet):
         conv = _halve_4x4(channels[-2], channels[-1])  # no norm on the innermost: it may be 1x1
         self.encoder.append(_block(activation=nn.LeakyReLU(0.2), conv=conv))
 
+        noisy = range(3) if dropout_blocks == "first_three" else range(1, depth - 4)
         self.decoder = nn.ModuleList()
         inputs = channels[-1]
         for i, outputs in enumerate(reversed(channels[:-1])):
             up = _double(upsample, 4, inputs, outputs, bias)
-            drop = _dropout(dropout if i < 3 else 0.0)  # section 3.1: the only noise z
+            drop = _dropout(dropout if i in noisy else 0.0)  # section 3.1: the only noise z
             self.decoder.append(_block(activation=nn.ReLU(), **up, norm=_norm(norm, outputs), dropout=drop))
             inputs = 2 * outputs
         up = _double(upsample, 4, inputs, out_channels)
@@ -220,6 +239,46 @@ class ArticleUNetGenerator(_UNet):
             self.decoder.append(_block(**up, activation=nn.ReLU(), norm=_norm(norm, outputs), dropout=drop))
             inputs = 2 * outputs
         self.decoder.append(_block(**_double("resize", 4, inputs, out_channels), tanh=nn.Tanh()))
+
+
+class HugGANUNetGenerator(_UNet):
+    """The U-Net of HugGAN's script: the paper's, but that activations come behind the norms.
+
+    So skips carry LeakyReLU's output, and the last block resizes (nearest x2, 4x4 convolution padded by 2
+    before and 1 behind). Dropout is in all levels of eight times the width: encoder 4 to 8, decoder 1 to 4.
+    """
+
+    def __init__(
+        self,
+        in_channels: int = 3,
+        out_channels: int = 3,
+        width: int = 64,
+        depth: int = 8,
+        norm: str = "instance",
+        dropout: float = 0.5,
+        upsample: str = "transpose",
+    ):
+        super().__init__(in_channels, out_channels, multiple=2**depth, smallest=2**depth)
+        _require_numbers(norm, dropout, upsample, depth=depth, width=width)
+        channels = _level_channels(width, depth)
+        bias = norm == "none"
+
+        self.encoder = nn.ModuleList()
+        for i, (inputs, outputs) in enumerate(pairwise([in_channels, *channels])):
+            inner = 0 < i < depth - 1  # no norm on the first and the innermost
+            conv = _halve_4x4(inputs, outputs, bias or not inner)
+            normalize, drop = _norm(norm if inner else "none", outputs), _dropout(dropout if i > 2 else 0.0)
+            self.encoder.append(_block(conv=conv, norm=normalize, activation=nn.LeakyReLU(0.2), dropout=drop))
+
+        self.decoder = nn.ModuleList()
+        inputs = channels[-1]
+        for i, outputs in enumerate(reversed(channels[:-1])):
+            up = _double(upsample, 4, inputs, outputs, bias)
+            drop = _dropout(dropout if i < 4 else 0.0)
+            self.decoder.append(_block(**up, norm=_norm(norm, outputs), activation=nn.ReLU(), dropout=drop))
+            inputs = 2 * outputs
+        last = _double("resize", 4, inputs, out_channels) | {"pad": nn.ZeroPad2d((2, 1, 2, 1))}
+        self.decoder.append(_block(**last, tanh=nn.Tanh()))
 
 
 class ResNetGenerator(Generator):

@@ -32,7 +32,7 @@ MAY_CHANGE = {
     "checkpoints_total_limit", "validation_steps", "validation_pairs", "dataloader_num_workers", "compile",
     "cpu", "max_train_steps", "num_train_epochs", "train_data_dir", "dataset_name", "dataset_revision",
     "train_batch_size", "gradient_accumulation_steps", "find_batch_size", "license", "data_terms",
-    "push_to_hub", "hub_model_id", "hub_private_repo", "push_steps",
+    "push_to_hub", "hub_model_id", "hub_private_repo", "push_steps", "compile_mode",
 }  # fmt: skip
 """Flags that leave a resumed run what it is. The data are compared by what they are, not where they lie, and
 the batch by pairs per step."""
@@ -152,6 +152,9 @@ def require_same_run(
     both runs it is what counts.
     """
     before, now = dict(saved["config"]), dataclasses.asdict(config)
+    # Where the resized pairs are kept may change; that they are resized is what the samples depend on.
+    for flags in (before, now):
+        flags["cache"] = "off" if flags.get("cache", "off") == "off" else "on"
     if mixed_precision is not None and saved.get("mixed_precision") is not None:
         before["mixed_precision"], now["mixed_precision"] = saved["mixed_precision"], mixed_precision
     differences = [

@@ -13,6 +13,7 @@ from pix2pix.config import ModelConfig, TrainingConfig
 from pix2pix.data import PairDataset, training_batches
 from pix2pix.errors import DataError
 from pix2pix.layouts import find_pairs
+from pix2pix.pair_cache import cached_pairs
 from pix2pix.pairs import PairSource, check_pairs, hold_out
 from pix2pix.run_folder import fingerprint
 from pix2pix.streaming import open_validation, streamed_batches
@@ -69,6 +70,8 @@ def open_pairs(
         say(f"There is no split {config.validation_split!r}: validation pairs are held out of training.")
     say(f"{len(train.names)} training pairs ({train.layout}), {len(validation.names)} to validate on")
     training, held = (PairDataset(source, config, model) for source in (train, validation))
+    if config.caches:
+        training = cached_pairs(training, config.cache, say)
     return RunPairs(config, model, training, held, held_out, fingerprint(train, validation))
 
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from pix2pix import losses
+from pix2pix.augmentation import AdaptiveAugmentation
 from pix2pix.config import TrainingConfig
 from pix2pix.errors import ConfigError
 
@@ -45,9 +46,17 @@ class Objective:
     def needs_D(self) -> bool:
         return self.gan > 0 or self.fm > 0
 
-    def of_D(self, D: nn.Module, x: Tensor, real: Tensor, fake: Tensor) -> Tensor:
-        """The loss of D on a batch of pairs; `fake` comes without G's graph."""
-        loss = losses.discriminator_loss(self.gan_mode, D(x, real), D(x, fake))
+    def of_D(
+        self, D: Any, x: Tensor, real: Tensor, fake: Tensor, observe: Callable[[Any], None] | None = None
+    ) -> Tensor:
+        """The loss of D on a batch of pairs; `fake` comes without G's graph.
+
+        `observe` gets D's logits on the real ones.
+        """
+        real_logits = D(x, real)
+        if observe is not None:
+            observe(real_logits)
+        loss = losses.discriminator_loss(self.gan_mode, real_logits, D(x, fake))
         if self.gan_mode == "wgangp":
             loss = loss + self.gp * losses.gradient_penalty(D, x, real, fake)
         return loss
@@ -81,13 +90,15 @@ def train_step(
     backward: Backward = torch.Tensor.backward,
     plain_D: nn.Module | None = None,
     no_sync: Callable[[nn.Module], AbstractContextManager] = nullcontext,
+    augmentation: AdaptiveAugmentation | None = None,
 ) -> dict[str, Tensor]:
     """Do one step of D, then one of G against the new D (paper, section 3.3); return the losses, 0-d tensors.
 
     `batches` are (x [B, C1, H, W], real [B, C2, H, W]) in [-1, 1]; the gradients of several are added, D's
     of all of them before G's, so that they count as one large batch. In a distributed run, `plain_D` is D
     without its wrapper: in G's pass D only passes gradients on, and there is nothing of it to synchronize;
-    `no_sync` keeps a network's gradients at home until the last batch.
+    `no_sync` keeps a network's gradients at home until the last batch. `augmentation` stands between the
+    pairs and D, and observes; the caller lets it adapt after the step.
     """
     plain_D = D if plain_D is None else plain_D
     losses_by_name: dict[str, Tensor] = {}
@@ -96,6 +107,11 @@ def train_step(
         backward(torch.stack(list(terms.values())).sum() / len(batches))
         for name, term in terms.items():
             losses_by_name[name] = losses_by_name.get(name, 0) + term.detach() / len(batches)
+
+    def judge(network: nn.Module, number: int, turn: int) -> Any:
+        return network if augmentation is None else augmentation.judge(network, number, turn)
+
+    observe = None if augmentation is None else augmentation.observe
 
     def syncing(network: nn.Module, number: int) -> AbstractContextManager:
         return nullcontext() if number == len(batches) - 1 else no_sync(network)
@@ -107,14 +123,14 @@ def train_step(
             with torch.no_grad():
                 fake = G(x) if drawn is None else drawn.detach()
             with syncing(D, number):
-                descend({"D": objective.of_D(D, x, real, fake)})
+                descend({"D": objective.of_D(judge(D, number, 0), x, real, fake, observe)})
         optimizer_D.step()
         optimizer_D.zero_grad()
     plain_D.requires_grad_(False)  # G's pass must leave no gradients in D
     for number, (x, real) in enumerate(batches):
         with syncing(G, number):
             fake = G(x) if drawn is None else drawn
-            descend(objective.of_G(plain_D, x, real, fake))
+            descend(objective.of_G(judge(plain_D, number, 1), x, real, fake))
     optimizer_G.step()
     optimizer_G.zero_grad()
     plain_D.requires_grad_(True)
@@ -130,6 +146,14 @@ def require_side(network: nn.Module, resolution: int) -> None:
             f"{multiple} and at least {smallest}. Change it, or the network (--generator, --depth, "
             "--discriminator_layers)."
         )
+
+
+def compiler(config: TrainingConfig) -> Callable[[nn.Module], nn.Module]:
+    """What --compile makes of a network; without it, the network itself."""
+    if not config.compile:
+        return lambda network: network
+    mode = None if config.compile_mode == "default" else config.compile_mode
+    return lambda network: torch.compile(network, mode=mode)  # type: ignore[return-value]
 
 
 def adam(module: nn.Module, config: TrainingConfig) -> torch.optim.Adam:

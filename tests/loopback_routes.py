@@ -140,6 +140,12 @@ class Routes:
         repo.settings.setdefault(kind, []).append(wanted)
         return {wanted["key"]: wanted}
 
+    @route(r"POST /api/(?P<type>spaces)/ID/hardware")
+    def set_hardware(self, repo: Repo) -> Any:
+        self._require_write(repo.id)
+        repo.settings["hardware"] = json.loads(self.body)["flavor"]
+        return self.runtime(repo)
+
     @route(r"GET /api/(?P<type>spaces)/ID/(runtime|variables)")
     def runtime(self, repo: Repo) -> Any:
         return {"stage": "RUNNING", "hardware": {"current": "cpu-basic"}, "storage": None}

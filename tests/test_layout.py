@@ -49,15 +49,27 @@ LEVELS = [
         "run_pairs",
         "machine",
     },
-    {"card_facts", "card", "discover", "hub", "space", "serving"}
-    | {"interop", "interop_pytorch", "interop_keras", "export", "quantization"}
-    | {"doctor", "doctor_alignment", "doctor_duplicates", "doctor_report", "pair_building"}
-    | {"video", "work_sharing", "perceptual"},
+    {"card_facts", "card", "card_text", "discover", "hub", "release", "uploads", "usage", "visits", "space", "space_files"}
+    | {"offers", "model_sources", "model_slot", "serving"}
+    | {"interop", "interop_files", "interop_weights", "interop_pytorch", "interop_keras", "export", "quantization"}
+    | {
+        "doctor",
+        "doctor_alignment",
+        "doctor_duplicates",
+        "doctor_evidence",
+        "doctor_report",
+        "doctor_sides",
+        "pair_building",
+        "pair_matching",
+    }
+    | {"video", "work_sharing", "provenance", "progress", "translation_jobs", "translation"}
+    | {"perceptual", "model_pairs", "ranking_sheet"},
     {
         "cli",
         "cli_translate",
         "cli_evaluate",
         "cli_publish",
+        "cli_release",
         "cli_import",
         "cli_export",
         "cli_doctor",

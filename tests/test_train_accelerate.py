@@ -144,6 +144,12 @@ def test_without_data_the_drawn_town_is_learned_and_flags_win():
     assert train_accelerate.parse(["--train_data_dir", "x"]).resolution == 256
 
 
+@pytest.mark.parametrize("data", [(), ("--train_data_dir", "pairs")])
+def test_boolean_flags_work_bare_whatever_the_default_is(data):
+    for flag, expected in (("--use_ema", True), ("--no_use_ema", False)):
+        assert train_accelerate.parse([flag, *data]).use_ema is expected
+
+
 def test_a_failing_tracker_does_not_end_training(tmp_path, pairs, monkeypatch, capsys):
     from torch.utils.tensorboard import SummaryWriter
 
