@@ -1,5 +1,5 @@
 # Everything from a fresh clone: the only need is Python 3.10 or newer, with its venv module.
-# `make train` and `make test` set .venv up by themselves, and again only when what it is made from changes.
+# `make demo`, `make train` and `make test` set .venv up by themselves, and again only when what it is made from changes.
 
 PYTHON ?= python3
 CORES := $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)
@@ -14,10 +14,12 @@ CHECKED := pix2pix tests $(wildcard benchmarks) $(SCRIPTS)
 BENCHMARKS := $(wildcard benchmarks/[!_]*.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help train test lint format bench wheel clean
+.PHONY: help demo train test lint format bench wheel clean
 .DELETE_ON_ERROR:
 
 help:
+	@echo 'make demo     the page at http://127.0.0.1:7860, with the models that ship; Ctrl-C ends it:'
+	@echo '              make demo ARGS="--model map=runs/map --port 8000"'
 	@echo 'make train    train the drawn town; what you add goes to the script:'
 	@echo '              make train ARGS="--train_data_dir photos --task map"'
 	@echo '              accelerate gets LAUNCH, one process unless said otherwise: make train LAUNCH="--multi_gpu"'
@@ -29,6 +31,12 @@ help:
 	@echo 'Another Python:           make train PYTHON=python3.12'
 	@echo 'A Python from uv:         uv venv --seed --python 3.12 .venv, then make as above'
 	@echo 'PyTorch without CUDA:     PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make train'
+
+demo: .venv/train.stamp
+	$(BIN)/python app.py $(ARGS)
+
+demo: .venv/train.stamp
+	$(BIN)/python app.py $(ARGS)
 
 train: .venv/train.stamp
 	$(BIN)/accelerate launch $(LAUNCH) train_accelerate.py $(ARGS)

@@ -14,6 +14,7 @@ import argparse
 import importlib.util
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from PIL import Image
 
 from pix2pix import uploads, usage
 from pix2pix.errors import UserError
@@ -31,12 +33,14 @@ from pix2pix.visits import Outcome, Visits
 
 DRAWN = {"sketch": "#ffffff", "facades": "#0000ff"}
 """Tasks with a drawing pad, and the colour of its paper."""
-LANE = {"concurrency_limit": 1, "concurrency_id": "translation"}
+LANE: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "translation"}
 """One picture is translated at a time: two large ones at once would not fit into a small machine."""
 QUEUE = 200
 """Visitors that may wait; one more is told to come back."""
 STYLE = Path(__file__).with_name("app.css")
 EXAMPLES = 6
+PAPER = (512, 512)
+"""Pixels of the drawing pads."""
 
 COPY_LINK = """(task, model) => {
     const url = new URL(window.location.href.split("?")[0]);
@@ -50,7 +54,9 @@ COPY_LINK = """(task, model) => {
 
 def parser() -> argparse.ArgumentParser:
     flags = argparse.ArgumentParser(
-        "app.py", description="The browser demo.", epilog="example: python app.py --model map=user/pix2pix-map"
+        "app.py",
+        description="The browser demo.",
+        epilog="example: python app.py --model map=user/pix2pix-map",
     )
     flags.add_argument(
         "--model",
@@ -61,7 +67,9 @@ def parser() -> argparse.ArgumentParser:
     )
     flags.add_argument("--hub_owner", metavar="NAME", help="serve this owner's models of the Hub")
     flags.add_argument("--host", metavar="H", help="address to listen at (default: 127.0.0.1)")
-    flags.add_argument("--port", type=int, metavar="P", help="port (default: the first free one from 7860 on)")
+    flags.add_argument(
+        "--port", type=int, metavar="P", help="port (default: the first free one from 7860 on)"
+    )
     flags.add_argument("--mcp", action="store_true", help="also serve the tasks to language models, over MCP")
     return flags
 
@@ -78,6 +86,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     folder = Path(tempfile.mkdtemp(prefix="pix2pix-demo-"))
     os.environ["GRADIO_TEMP_DIR"] = str(folder)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ended by a machine, it leaves nothing either
+    uploads.bound_memory()
+    _fetch_nothing()
     try:
         catalogue = Catalogue.from_settings(options.model, options.hub_owner)
         visits = Visits(catalogue, folder)
@@ -102,8 +113,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except OSError as error:  # the port is taken, or the address is none of this machine's
-        print(f"error: {error}", file=sys.stderr)
+        reason = f"port {options.port} is taken" if "empty port" in str(error) and options.port else error
+        print(f"error: {reason}; name another with --port, or leave it away.", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:  # before anything was served
+        return 0
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return 0
@@ -118,6 +132,35 @@ def theme() -> Any:
         font=["system-ui", "sans-serif"],
         font_mono=["ui-monospace", "monospace"],
     )
+
+
+# ---- what comes in ----------------------------------------------------------------------------------------
+
+
+def _fetch_nothing() -> None:
+    """Let Gradio ask nobody: it would fetch an address that is sent in place of a file, however large."""
+    from fastapi import HTTPException
+    from gradio import processing_utils, routes
+
+    async def refuse(url: str) -> Any:
+        raise gr.Error("Send the picture itself, not its address.", print_exception=False)
+
+    async def forbid(url: str, request: Any) -> Any:
+        raise HTTPException(403, "This server fetches nothing for others.")
+
+    processing_utils.async_ssrf_protected_get = refuse
+    routes.secure_url_stream_response = forbid
+
+
+def _unopened(picture: gr.Image) -> gr.Image:
+    """Hand over the path of what was sent: Gradio would open it first, and not say what is wrong with it."""
+    as_usual = picture.preprocess
+
+    def preprocess(payload: Any) -> Any:
+        return payload.path if payload and payload.path else as_usual(payload)
+
+    picture.preprocess = preprocess  # type: ignore[method-assign]
+    return picture
 
 
 # ---- the page ---------------------------------------------------------------------------------------------
@@ -141,7 +184,7 @@ def build(visits: Visits) -> gr.Blocks:
         )
         with gr.Row(elem_id="bar", equal_height=True):
             sentence = gr.HTML(elem_id="sentence")
-            model = gr.Dropdown([], label="Model", elem_id="model", visible=False, min_width=240, scale=0)
+            model = gr.Dropdown([], label="Model", elem_id="model", visible=False, container=False, scale=0)
             link = gr.Button("Copy link", size="sm", variant="secondary", scale=0, elem_id="link")
         with gr.Tabs(elem_id="modes"):
             with gr.Tab("One picture", id="one"):
@@ -161,8 +204,10 @@ def build(visits: Visits) -> gr.Blocks:
                     gr.Code(label="The API of this page", language="python", interactive=False, lines=4),
                     gr.Code(label="Shell", language="shell", interactive=False, lines=1),
                 ]
+        for place in (one, compare):
+            _unopened(place["picture"])
+        _api(visits)  # first: whoever comes later with a name that is taken gets a number behind it
         Wiring(visits, task, model, sentence, link, one, several, live, compare, about, code).connect(page)
-        _api(visits)
     return page
 
 
@@ -185,6 +230,8 @@ def _one_picture() -> dict[str, Any]:
             for name, paper in DRAWN.items():
                 with gr.Tab("Draw", id=f"draw-{name}", visible=False) as found[f"{name}_tab"]:
                     found[f"{name}_pad"] = _pad(name, paper)
+                    if name == "facades":
+                        gr.HTML(_legend(), elem_id="legend")
         with gr.Column(min_width=300):
             found["result"] = gr.ImageSlider(
                 type="filepath",
@@ -196,7 +243,12 @@ def _one_picture() -> dict[str, Any]:
             )
     with gr.Row(elem_id="actions", equal_height=True):
         found["go"] = gr.Button("Translate", variant="primary", scale=0, min_width=140, elem_id="go")
-        found["status"] = gr.HTML(_hint("The result appears here as soon as there is a picture."), elem_id="status")
+        found["derive"] = gr.Button(
+            "Photo to drawing", scale=0, min_width=150, visible=False, elem_id="derive"
+        )
+        found["status"] = gr.HTML(
+            _hint("The result appears here as soon as there is a picture."), elem_id="status"
+        )
         found["again"] = gr.Button("Use as input", scale=0, min_width=130, interactive=False, elem_id="again")
         found["download"] = gr.DownloadButton(
             "Download PNG", scale=0, min_width=140, interactive=False, elem_id="download"
@@ -214,6 +266,7 @@ def _one_picture() -> dict[str, Any]:
         elem_id="examples",
     )
     found["output"] = gr.State(None)  # where the last result lies
+    found["front"] = gr.State("picture")  # which of picture and draw is seen
     return found
 
 
@@ -221,15 +274,15 @@ def _pad(task: str, paper: str) -> gr.ImageEditor:
     """A drawing pad with the colours that the task knows."""
     colors = [f"#{r:02x}{g:02x}{b:02x}" for r, g, b in LABELS.values()] if task == "facades" else ["#000000"]
     return gr.ImageEditor(
-        value=None,
+        value={"background": Image.new("RGB", PAPER, paper), "layers": [], "composite": None},
         type="filepath",
         image_mode="RGB",
         sources=[],
         transforms=[],
         layers=False,
-        canvas_size=(512, 512),
+        canvas_size=PAPER,
         fixed_canvas=True,
-        height=330,
+        height=290 if task == "facades" else 330,
         brush=gr.Brush(
             default_size=14 if task == "facades" else 4,
             colors=colors,  # type: ignore[arg-type]  # a list of colour names is what it takes
@@ -241,6 +294,12 @@ def _pad(task: str, paper: str) -> gr.ImageEditor:
         show_label=False,
         elem_id=f"pad-{task}",
     )
+
+
+def _legend() -> str:
+    """What each colour of the facades' pad means."""
+    swatch = '<li><i style="background: rgb({}, {}, {})"></i>{}</li>'
+    return "<ul>" + "".join(swatch.format(*color, name) for name, color in LABELS.items()) + "</ul>"
 
 
 def _several() -> dict[str, Any]:
@@ -276,12 +335,21 @@ def _compare() -> dict[str, Any]:
     with gr.Row(equal_height=True, elem_classes="stage"):
         with gr.Column(min_width=300):
             found["picture"] = gr.Image(
-                type="filepath", image_mode=None, sources=["upload", "clipboard"], label="Picture", height=250
+                type="filepath",
+                image_mode=None,
+                sources=["upload", "clipboard"],
+                label="Picture",
+                height=250,
+                elem_id="compare-input",
             )
             found["left"] = gr.Dropdown([], label="Left model")
             found["right"] = gr.Dropdown([], label="Right model")
         found["result"] = gr.ImageSlider(
-            type="filepath", label="Left model and right model", max_height=366, interactive=False
+            type="filepath",
+            label="Left model and right model",
+            max_height=366,
+            interactive=False,
+            elem_id="compare-result",
         )
     with gr.Row(elem_classes="actions", equal_height=True):
         found["go"] = gr.Button("Compare", variant="primary", scale=0, min_width=140)
@@ -309,8 +377,9 @@ class Wiring:
         private: dict[str, Any] = {"api_visibility": "private"}
         chosen = [self.task, self.model]
         shown = [self.sentence, self.model, one["examples"], one["picture_tab"]]
-        shown += [one["sketch_tab"], one["facades_tab"], one["inputs"]]
+        shown += [one["sketch_tab"], one["facades_tab"], one["inputs"], one["front"], one["derive"]]
         cleared = [one["picture"], one["result"], one["status"], one["again"], one["download"], one["output"]]
+        to_picture = [one["picture"], one["inputs"], one["front"]]
         both = [compare["left"], compare["right"], compare["tab"]]
         result = [one["result"], one["status"], one["again"], one["download"], one["output"], *self.code]
         told = [self.about, *self.code]
@@ -325,24 +394,32 @@ class Wiring:
         self.model.input(self.tell, chosen, told, show_progress="hidden", **private).then(
             self.translate, [*chosen, one["picture"]], result, **LANE, **private
         )
-        self.link.click(lambda *_: gr.Info("The link to this task and model is copied."), chosen, None, **private)
+        self.link.click(
+            lambda *_: gr.Info("The link to this task and model is copied."), chosen, None, **private
+        )
         self.link.click(None, chosen, None, js=COPY_LINK, **private)
 
-        given: dict[str, Any] = {"inputs": [*chosen, one["picture"]], "outputs": result} | LANE | private
+        private_here = private | LANE | {"show_progress_on": one["result"]}
+        given: dict[str, Any] = {"inputs": [*chosen, one["picture"]], "outputs": result} | private_here
         for event in (one["picture"].upload, one["picture"].input, one["go"].click):
             if event is not one["go"].click:
                 event(self.translate, trigger_mode="always_last", show_progress="full", **given)
         one["go"].click(
             self.translate_any,
-            [*chosen, one["inputs"], one["picture"], one["sketch_pad"], one["facades_pad"]],
+            [*chosen, one["front"], one["picture"], one["sketch_pad"], one["facades_pad"]],
             result,
-            **LANE,
-            **private,
+            **private_here,
         )
-        one["examples"].select(self.take_example, [self.task], [one["picture"], one["inputs"]], **private).then(
+        one["examples"].select(self.take_example, [self.task], to_picture, **private).then(
             self.translate, **given
         )
-        one["again"].click(lambda path: path, [one["output"]], [one["picture"]], **private)
+        one["again"].click(self.take, [one["output"]], to_picture, **private)
+        one["derive"].click(self.derive, [self.task, one["picture"]], to_picture, **LANE, **private).success(
+            self.translate, **given
+        )
+        for name in ("picture", *DRAWN):
+            seen = "picture" if name == "picture" else "draw"
+            one[f"{name}_tab"].select(lambda seen=seen: seen, None, [one["front"]], queue=False, **private)
         several["go"].click(
             self.translate_all,
             [*chosen, several["files"]],
@@ -385,7 +462,7 @@ class Wiring:
         found = self.visits.catalogue.offers(task)
         choices = [(self.visits.label(offer), offer.key) for offer in found]
         first = choices[0][1] if choices else None
-        default = {"choices": choices, "value": first}
+        default: dict[str, Any] = {"choices": choices, "value": first}
         return [
             f"<p>{TASKS[task].sentence}</p>",
             gr.Dropdown(visible=len(choices) > 1, **default),
@@ -393,13 +470,15 @@ class Wiring:
             gr.Tab(visible=True),
             *(gr.Tab(visible=task == name) for name in DRAWN),
             gr.Tabs(selected="picture"),
+            "picture",
+            gr.Button(visible=TASKS[task].derive is not None and task in DRAWN),
             gr.Dropdown(**default),
             gr.Dropdown(choices=choices, value=choices[-1][1] if choices else None),
             gr.Tab(visible=len(choices) > 1),
         ]
 
     def clear(self) -> list[Any]:
-        button = {"interactive": False}
+        button: dict[str, Any] = {"interactive": False}
         empty = _hint("The result appears here as soon as there is a picture.")
         return [None, None, empty, gr.Button(**button), gr.DownloadButton(value=None, **button), None]
 
@@ -424,7 +503,7 @@ class Wiring:
 
     def translate(self, task: str, key: str | None, path: str | None, request: gr.Request) -> list[Any]:
         if not path:
-            return [None, _hint("Give a picture first."), *self.clear()[3:], *(gr.skip() for _ in self.code)]
+            return [*self.clear()[1:], *(gr.skip() for _ in self.code)]
         try:
             found = self.visits.translate(task, key, path)
         except UserError as error:
@@ -442,15 +521,30 @@ class Wiring:
             *self._code(found.offer, found.name, request),
         ]
 
-    def translate_any(self, task, key, tab, path, sketch, facades, request: gr.Request) -> list[Any]:
+    def translate_any(self, task, key, front, path, sketch, facades, request: gr.Request) -> list[Any]:
         """What the button means: the picture, or what was drawn, whichever is in front."""
-        pad = {"sketch": sketch, "facades": facades}.get(task)
-        drawn = pad.get("composite") if isinstance(pad, dict) and pad.get("layers") else None
-        return self.translate(task, key, drawn if drawn and (tab != "picture" or not path) else path, request)
+        if front == "draw" and task in DRAWN:
+            pad = {"sketch": sketch, "facades": facades}[task]
+            path = pad["composite"] if pad else None
+        found = self.translate(task, key, path, request)
+        return found if path else [found[0], _hint("Give a picture first."), *found[2:]]
 
     def take_example(self, task: str, event: gr.SelectData) -> list[Any]:
         index = event.index if isinstance(event.index, int) else 0
-        return [str(self.visits.examples(task, EXAMPLES)[index]), gr.Tabs(selected="picture")]
+        return self.take(str(self.visits.examples(task, EXAMPLES)[index]))
+
+    def take(self, path: str | None) -> list[Any]:
+        """Show a picture as the input."""
+        return [path, gr.Tabs(selected="picture"), "picture"]
+
+    def derive(self, task: str, path: str | None) -> list[Any]:
+        """Make the task's input from a photo: a drawing."""
+        if not path:
+            raise gr.Error("Give a photo first; the drawing is made from it.", print_exception=False)
+        try:
+            return self.take(str(self.visits.derive(task, path)))
+        except UserError as error:
+            raise gr.Error(str(error), print_exception=False) from error
 
     def translate_all(self, task: str, key: str | None, files: Any, progress=gr.Progress()) -> list[Any]:  # noqa: B008
         if not files:
@@ -486,12 +580,12 @@ def _api(visits: Visits) -> None:
         Answers with the picture, a PNG of the same size, and what drew it, from where, in which time.
         """
         if not image:
-            raise gr.Error("There is no image: send one as the second argument.")
+            raise gr.Error("There is no image: send one as the second argument.", print_exception=False)
         try:
             found = visits.translate(task, model or None, image)
         except UserError as error:
-            raise gr.Error(str(error)) from error
-        return str(found.output), visits.facts(found)
+            raise gr.Error(str(error), print_exception=False) from error
+        return str(found.output), dict(visits.facts(found))
 
     def tasks() -> list[dict[str, Any]]:
         """What is served: every task with its models, from where they are, and at which revision."""
@@ -499,7 +593,7 @@ def _api(visits: Visits) -> None:
 
     with gr.Row(visible=False):
         task = gr.Textbox(label="task")
-        image = gr.Image(type="filepath", image_mode=None, label="image")
+        image = _unopened(gr.Image(type="filepath", image_mode=None, label="image"))
         model = gr.Textbox(label="model", value="")
         picture = gr.Image(type="filepath", format="png", label="picture")
         facts = gr.JSON(label="facts")

@@ -30,6 +30,7 @@ from accelerate.utils import ProjectConfiguration, broadcast_object_list, gather
 from tqdm import tqdm
 
 from pix2pix import checkpoints, metrics, training
+from pix2pix.allocator import keep_memory
 from pix2pix.augmentation import AdaptiveAugmentation
 from pix2pix.card_facts import run_facts, seconds_before
 from pix2pix.config import TOY, TrainingConfig
@@ -77,6 +78,7 @@ def parse(arguments: Sequence[str] | None = None) -> TrainingConfig:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Train; return 0, 2 after telling what to mend, 3 if the last push failed, or 128 + a signal."""
+    keep_memory()
     try:
         config = parse(arguments)
         if config.find_batch_size:

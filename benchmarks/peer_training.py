@@ -1,14 +1,13 @@
-"""The peer's training, in plain PyTorch: the networks, the step and the data loading of the widely used code.
+"""The peer's training, in plain PyTorch: the step and the data loading of the widely used code.
 
-Written down plainly from what junyanz/pytorch-CycleGAN-and-pix2pix does by default: unet_256 with transposed
-convolutions, a 70x70 PatchGAN, Adam that is not fused, pictures resized to 286, cropped and mirrored item by
-item with Pillow. Nothing runs when this file does; the benchmarks beside it import it.
+Written down plainly from what junyanz/pytorch-CycleGAN-and-pix2pix does by default, for the networks of
+peer.py: Adam that is not fused, pictures resized to 286, cropped and mirrored item by item with Pillow.
+Nothing runs when this file does; the benchmarks beside it import it.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,53 +15,6 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 from torch.utils.data import Dataset
-
-
-def normalization(norm: str) -> Callable[[int], nn.Module]:
-    """batch is its default; instance has no parameters there, and convolutions a bias instead."""
-    return nn.BatchNorm2d if norm == "batch" else nn.InstanceNorm2d
-
-
-class Level(nn.Module):
-    """One level of the U-Net with all that are inside it; the input is concatenated with what comes back."""
-
-    def __init__(self, outer: int, inner: int, inside: nn.Module | None, norm: str, dropout: bool = False):
-        super().__init__()
-        layer, bias = normalization(norm), norm == "instance"
-        down = nn.Conv2d(outer, inner, 4, 2, 1, bias=bias)
-        up = nn.ConvTranspose2d(inner if inside is None else 2 * inner, outer, 4, 2, 1, bias=bias)
-        parts: list[nn.Module] = [nn.LeakyReLU(0.2, True), down]
-        parts += [] if inside is None else [layer(inner), inside]
-        parts += [nn.ReLU(True), up, layer(outer)]
-        self.model = nn.Sequential(*parts, *([nn.Dropout(0.5)] if dropout else []))
-
-    def forward(self, h: Tensor) -> Tensor:
-        return torch.cat([h, self.model(h)], 1)
-
-
-def generator(width: int, norm: str, dropout: bool = True) -> nn.Module:
-    """unet_256: 54.4 million parameters at width 64."""
-    block: nn.Module = Level(8 * width, 8 * width, None, norm)
-    for _ in range(3):
-        block = Level(8 * width, 8 * width, block, norm, dropout)
-    for outer in (4, 2, 1):
-        block = Level(outer * width, 2 * outer * width, block, norm)
-    return nn.Sequential(
-        nn.Conv2d(3, width, 4, 2, 1, bias=norm == "instance"),
-        block,
-        nn.ReLU(True),
-        nn.ConvTranspose2d(2 * width, 3, 4, 2, 1),
-        nn.Tanh(),
-    )
-
-
-def discriminator(width: int, norm: str) -> nn.Module:
-    layer, bias = normalization(norm), norm == "instance"
-    parts: list[nn.Module] = [nn.Conv2d(6, width, 4, 2, 1), nn.LeakyReLU(0.2, True)]
-    for inputs, outputs, stride in ((1, 2, 2), (2, 4, 2), (4, 8, 1)):
-        parts += [nn.Conv2d(inputs * width, outputs * width, 4, stride, 1, bias=bias), layer(outputs * width)]
-        parts += [nn.LeakyReLU(0.2, True)]
-    return nn.Sequential(*parts, nn.Conv2d(8 * width, 1, 4, 1, 1))
 
 
 class Trainer:

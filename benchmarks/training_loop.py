@@ -33,7 +33,10 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=40)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--width", type=int, default=32)
+    parser.add_argument("--quick", action="store_true", help="a few steps of tiny networks")
     arguments = parser.parse_args()
+    if arguments.quick:
+        arguments.steps, arguments.rounds, arguments.width = 3, 2, 4
     with tempfile.TemporaryDirectory() as folder:
         data = arguments.train_data_dir or town_files(Path(folder) / "pairs")
         width = str(arguments.width)

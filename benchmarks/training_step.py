@@ -24,9 +24,10 @@ from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+import peer
 import peer_training
 
-from pix2pix import training
+from pix2pix import allocator, training
 from pix2pix.config import TrainingConfig
 from pix2pix.networks import build_discriminator, build_generator, initialize
 
@@ -68,11 +69,11 @@ def table(arguments: argparse.Namespace) -> None:
                 for number in range(arguments.rounds):
                     for side in sorted(seconds, reverse=bool(number % 2)):
                         seconds[side].append(in_fresh_process(arguments, side, norm, width, batch))
-                peer, ours = (statistics.median(seconds[side]) for side in ("peer", "ours"))
+                theirs, ours = (statistics.median(seconds[side]) for side in ("peer", "ours"))
                 ratios = sorted(p / o for p, o in zip(seconds["peer"], seconds["ours"], strict=True))
                 print(
-                    f"| {norm} | {width} | {batch} | {1000 * peer:.0f} | {1000 * ours:.0f} | "
-                    f"{peer / ours:.2f} | {ratios[0]:.2f} to {ratios[-1]:.2f} |",
+                    f"| {norm} | {width} | {batch} | {1000 * theirs:.0f} | {1000 * ours:.0f} | "
+                    f"{theirs / ours:.2f} | {ratios[0]:.2f} to {ratios[-1]:.2f} |",
                     flush=True,
                 )
 
@@ -93,10 +94,11 @@ def timed(arguments: argparse.Namespace) -> float:
     torch.manual_seed(0)
     norm, width, batch = arguments.norms[0], arguments.widths[0], arguments.batches[0]
     if arguments.side == "ours":
-        set_allocator()
+        if not allocator.keep_memory():  # what the training script does first
+            print("this system's allocator cannot be told to keep memory", file=sys.stderr)
         step, _, _ = our_step(norm, width, 0.5, batch)
     else:
-        G, D = peer_training.generator(width, norm), peer_training.discriminator(width, norm)
+        G, D = peer.UNet256(width, norm), peer.PatchGAN(width, norm)
         step = peer_training.Trainer(G, D).step
     x, real = (torch.rand(batch, 3, 256, 256) * 2 - 1 for _ in range(2))
     step(x, real)
@@ -106,16 +108,6 @@ def timed(arguments: argparse.Namespace) -> float:
         step(x, real)
         seconds.append(time.perf_counter() - began)
     return statistics.median(seconds)
-
-
-def set_allocator() -> None:
-    """What the training script does before it trains, where it does."""
-    try:
-        from pix2pix import allocator
-    except ImportError:
-        print("pix2pix.allocator is not there: our side runs without it", file=sys.stderr)
-        return
-    allocator.keep_memory()
 
 
 def our_step(norm: str, width: int, dropout: float, batch: int) -> tuple[Step, nn.Module, nn.Module]:
@@ -138,14 +130,14 @@ def require_same_step(norm: str, width: int = 8) -> None:
     torch.manual_seed(0)
     x, real = (torch.rand(2, 3, 256, 256) * 2 - 1 for _ in range(2))
     step, our_G, our_D = our_step(norm, width, 0.0, 2)
-    G, D = peer_training.generator(width, norm, dropout=False), peer_training.discriminator(width, norm)
+    G, D = peer.UNet256(width, norm, dropout=False), peer.PatchGAN(width, norm)
     with torch.no_grad():
         copy_weights(in_order(our_G, lambda: our_G(x)), in_order(G, lambda: G(x)))
         pair = torch.cat((x, real), 1)
         copy_weights(in_order(our_D, lambda: our_D(x, real)), in_order(D, lambda: D(pair)))
-    peer = peer_training.Trainer(G, D)
+    trainer = peer_training.Trainer(G, D)
     for number in range(2 if norm == "batch" else 1):
-        ours, theirs = step(x, real), peer.step(x, real)
+        ours, theirs = step(x, real), trainer.step(x, real)
         if norm == "instance":
             del theirs["G_gan"]  # judged by a D that has moved
         for name, value in theirs.items():

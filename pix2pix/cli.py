@@ -5,6 +5,7 @@
     pix2pix translate --model user/pix2pix-map photo.jpg more_photos/ --output maps
     pix2pix evaluate --model runs/map --data my_pairs --split test --json measures.json
     pix2pix import latest_net_G.pth --output models/facades --task facades
+    pix2pix export --model runs/map --output runs/map/onnx/model.onnx
     pix2pix release --model runs/map --output models/map
     pix2pix publish --model runs/map --repo user/pix2pix-map
     pix2pix publish-space --repo user/pix2pix --hub_owner user
@@ -26,12 +27,14 @@ from pix2pix import (
     __version__,
     cli_doctor,
     cli_evaluate,
+    cli_export,
     cli_import,
     cli_pair,
     cli_publish,
     cli_release,
     cli_translate,
 )
+from pix2pix.allocator import keep_memory
 from pix2pix.errors import UserError
 
 COMMANDS: tuple[Callable[[Any], None], ...] = (
@@ -40,6 +43,7 @@ COMMANDS: tuple[Callable[[Any], None], ...] = (
     cli_translate.declare,
     cli_evaluate.declare,
     cli_import.declare,
+    cli_export.declare,
     cli_release.declare,
     cli_publish.declare,
     cli_publish.declare_space,
@@ -54,6 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for declare in COMMANDS:
         declare(commands)
     options = parser.parse_args(arguments)
+    keep_memory()
     try:
         return options.run(options)
     except UserError as error:

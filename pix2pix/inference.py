@@ -5,20 +5,23 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, overload
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
-import torch
 from PIL import Image
-from torch import Tensor, nn
 
-from pix2pix import images, repository, tiling
+from pix2pix import backends, images, repository, tiling
 from pix2pix.config import ModelConfig
-from pix2pix.errors import ConfigError, ImageError, ModelError
-from pix2pix.networks import Generator
-from pix2pix.normalization import frozen_statistics, per_picture_statistics
+from pix2pix.errors import ImageError, ModelError
+
+if TYPE_CHECKING:
+    import torch
+
+    from pix2pix.backend_torch import TorchBackend
+    from pix2pix.networks import Generator
 
 Source = Image.Image | str | os.PathLike[str] | np.ndarray
 
@@ -51,12 +54,16 @@ class Translator:
         Where they are float32 on `device` already they are shared, not copied: they follow further training.
         Raises ModelError if they are not of the network that `config` describes.
         """
-        self.config = config
-        self.device = choose_device(device)
+        from pix2pix.backend_torch import TorchBackend
+
+        self._set_up(config, TorchBackend(generator, config, device))
+
+    def _set_up(self, config: ModelConfig, backend: backends.Backend, folder: Path | None = None) -> None:
+        self.config, self._backend, self._folder = config, backend, folder
         self.whole_pixels, self.tile, self.overlap = WHOLE_PIXELS, TILE, OVERLAP
-        self._noise = torch.Generator("cpu")  # of our own: the caller's random state is not ours to move
+        self._grid = grid(config)
+        self._spare: TorchBackend | None = None
         self._turn = threading.Lock()  # tiles freeze statistics, and dropout draws, for one picture at a time
-        self.generator = self._own_network(generator)
 
     @classmethod
     def from_pretrained(
@@ -74,14 +81,38 @@ class Translator:
 
         Raises ModelError when it is missing, damaged or no model of ours.
         """
-        if backend not in ("auto", "torch"):
-            raise ConfigError(f"There is no backend {backend!r}; the backends are auto, torch.")
-        chosen = choose_device(device)
+        backends.require_known(backend)
+        if str(device) not in ("auto", "cpu"):
+            choose_device(device)  # a mistyped one is told before anything is downloaded
         folder = repository.resolve(
             source, revision=revision, token=token, cache_dir=cache_dir, local_files_only=local_files_only
         )
         config = ModelConfig.from_dict(repository.read_config(folder))
-        return cls(Generator.from_folder(folder, config), config, chosen)
+        return cls.with_backend(config, backends.open_backend(backend, folder, config, device), folder)
+
+    @classmethod
+    def with_backend(
+        cls, config: ModelConfig, backend: backends.Backend, folder: Path | None = None
+    ) -> Translator:
+        """Translate by a backend that is already there; `folder` has the network for what only torch can."""
+        translate = cls.__new__(cls)
+        translate._set_up(config, backend, folder)
+        return translate
+
+    @property
+    def backend(self) -> str:
+        """What runs the model: torch, onnx or openvino."""
+        return self._backend.name
+
+    @property
+    def device(self) -> torch.device | str:
+        """Where the model runs: a torch.device, or for an exported graph "cpu"."""
+        return getattr(self._backend, "device", "cpu")
+
+    @property
+    def generator(self) -> Generator:
+        """The network, set as the contract says. For an exported graph it is loaded when asked for."""
+        return self._torch.generator
 
     @overload
     def __call__(  # type: ignore[overload-overlap]  # a str is a Sequence[str], but it is a path here
@@ -140,31 +171,9 @@ class Translator:
 
     # ---------------------------------------------------------------- running G
 
-    def _own_network(self, generator: Generator) -> Generator:
-        """A network over the weights of `generator`, built and set as the contract says.
-
-        Its own, because the caller's may be training: in train mode, wrapped for mixed precision, hooked.
-        """
-        with torch.device("meta"):
-            G = Generator.from_config(self.config)
-        try:
-            G.load_state_dict(generator.state_dict(), strict=True, assign=True)
-        except RuntimeError as error:
-            raise ModelError(f"The generator is not the one its configuration describes: {error}") from error
-        G.to(self.device, torch.float32)
-        if self.config.normalization == "picture":
-            per_picture_statistics(G)
-        for parent in list(G.modules()):
-            for name, child in parent.named_children():
-                if isinstance(child, nn.ReLU):  # no skip needs its input (a LeakyReLU's it does): less memory
-                    child.inplace = True
-                if isinstance(child, nn.Dropout) and self.config.inference_dropout:
-                    setattr(parent, name, _SeededDropout(child.p, self._noise))
-        return G.eval().requires_grad_(False)
-
     def _translate(self, jobs: Sequence[_Job], seed: int) -> list[Any]:
         drawn: dict[int, np.ndarray] = {}
-        with self._turn, torch.inference_mode(), torch.autocast(self.device.type, enabled=False):
+        with self._turn:
             for batch in self._batches(jobs):
                 arrays = [jobs[index].array for index in batch]
                 huge = self._pixels(arrays[0].shape) > self.whole_pixels
@@ -188,10 +197,6 @@ class Translator:
         height, width = (tiling.padded_side(side, *self._grid) for side in shape[:2])
         return height * width
 
-    @property
-    def _grid(self) -> tuple[int, int]:
-        return self.generator.multiple, self.generator.smallest
-
     def _whole(self, arrays: Sequence[np.ndarray], seed: int) -> list[np.ndarray]:
         """Draw pictures of one size [H, W, C], each as a whole -> [H, W, out channels]."""
         padded, crops = zip(*(images.pad_to_multiple(array, *self._grid) for array in arrays), strict=True)
@@ -205,54 +210,49 @@ class Translator:
         blended = np.zeros((*array.shape[:2], self.config.out_channels), np.float32)
         with self._statistics_of(array, seed):
             for number, (row, column) in enumerate((row, column) for row in rows for column in columns):
-                drawn = self._draw(array[np.ix_(row.take, column.take)][None], seed + number)[0]
+                x = array[np.ix_(row.take, column.take)][None]
+                drawn = self._draw(x, seed + number, self._torch)[0]
                 weight = row.weight[:, None, None] * column.weight[None, :, None]
                 blended[row.place, column.place] += drawn[row.inside, column.inside] * weight
         return blended
 
-    def _statistics_of(self, array: np.ndarray, seed: int) -> Any:
+    def _statistics_of(self, array: np.ndarray, seed: int) -> AbstractContextManager[None]:
         """A context in which G normalizes by the statistics of a reduced copy of [H, W, C]."""
-        if not any(isinstance(layer, nn.InstanceNorm2d) for layer in self.generator.modules()):
-            return nullcontext()
-        copy = tiling.reduced_copy(array, self.whole_pixels, self.generator.smallest)
+        copy = tiling.reduced_copy(array, self.whole_pixels, self._grid[1])
         padded, _ = images.pad_to_multiple(copy, *self._grid)
-        self._noise.manual_seed(seed)
-        return frozen_statistics(self.generator, self._tensor(padded[None]))
+        return self._torch.statistics_of(padded[None], seed)
 
-    def _draw(self, x: np.ndarray, seed: int) -> np.ndarray:
+    def _draw(self, x: np.ndarray, seed: int, backend: backends.Backend | None = None) -> np.ndarray:
         """Run G on [B, H, W, C] in [-1, 1] -> [B, H, W, out channels] in [-1, 1]."""
-        self._noise.manual_seed(seed)
-        G = self.generator.eval()  # whichever mode somebody has put it in
-        y = G(self._tensor(x))  # [B, out channels, H, W]
-        if not torch.isfinite(y).all():
+        y = (backend or self._backend).draw(x, seed)
+        if not np.isfinite(y).all():
             raise ModelError("The model draws values that are not finite: its weights are broken.")
-        return y.permute(0, 2, 3, 1).cpu().numpy()
+        return y
 
-    def _tensor(self, x: np.ndarray) -> Tensor:
-        return torch.from_numpy(x.transpose(0, 3, 1, 2)).to(self.device)  # [B, C, H, W]
+    @property
+    def _torch(self) -> TorchBackend:
+        """The network in PyTorch, which alone can freeze statistics, and is what somebody may look into."""
+        if self._backend.name == "torch":
+            return self._backend  # type: ignore[return-value]
+        if self._spare is None:
+            assert self._folder is not None
+            self._spare = backends.open_torch(self._folder, self.config, "cpu")
+        return self._spare
 
 
-class _SeededDropout(nn.Module):
-    """Dropout that stays on, and draws from a given CPU generator: the same noise on every device."""
-
-    def __init__(self, probability: float, noise: torch.Generator):
-        super().__init__()
-        self.probability, self.noise = probability, noise
-
-    def forward(self, x: Tensor) -> Tensor:
-        kept = torch.rand(x.shape, generator=self.noise, device="cpu") >= self.probability
-        return x * kept.to(x.device) / (1 - self.probability)
+def grid(config: ModelConfig) -> tuple[int, int]:
+    """What a side that the network takes is a multiple of, and the smallest side, by the contract alone."""
+    if config.generator.startswith("resnet"):
+        return 4, 8
+    multiple = 2**config.resolved_depth
+    return (
+        multiple,
+        2 * multiple if config.generator == "unet_article" and config.norm != "none" else multiple,
+    )
 
 
 def choose_device(device: str | torch.device = "auto") -> torch.device:
     """Return cuda, mps or cpu for `auto`, else the device named. Raises ConfigError if it is not there."""
-    if device == "auto":
-        gpu = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else None
-        device = gpu or "cpu"
-    try:
-        trial = torch.zeros(1, device=device)
-        trial.item()  # a device without memory, such as meta, has nothing to give
-        return trial.device
-    except (RuntimeError, AssertionError, TypeError) as error:
-        reason = str(error).splitlines()[0]
-        raise ConfigError(f"Device {str(device)!r} cannot be used: {reason}. Try auto or cpu.") from error
+    from pix2pix import backend_torch
+
+    return backend_torch.choose_device(device)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import warnings
 from pathlib import Path
 
@@ -18,6 +19,12 @@ MOST_FILES = 20
 """Pictures that are translated at once."""
 PREVIEW = 1600
 """Longest side in pixels of what the page shows; the download has all of them."""
+
+
+def bound_memory() -> None:
+    """Let Pillow refuse a picture of more than `MOST_PIXELS`, whoever opens it in this process."""
+    Image.MAX_IMAGE_PIXELS = MOST_PIXELS // 2  # it warns of more than this, and refuses twice as many
+    warnings.simplefilter("ignore", Image.DecompressionBombWarning)
 
 
 def open_upload(path: str | os.PathLike[str]) -> Image.Image:
@@ -44,13 +51,14 @@ def open_upload(path: str | os.PathLike[str]) -> Image.Image:
 
 def _pixels(path: str | os.PathLike[str]) -> int:
     """Pixels by the header alone; 0 where that cannot be read, which open_picture explains."""
+    Image.init()
+    readers = [known for known in images.FORMATS if known in Image.OPEN]
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path) as picture:
-                return picture.width * picture.height
-    except Image.DecompressionBombError:
-        return 2 * (Image.MAX_IMAGE_PIXELS or MOST_PIXELS)
+        with Image.open(path, formats=readers) as picture:
+            return picture.width * picture.height
+    except Image.DecompressionBombError as error:
+        told = re.search(r"\((\d+) pixels\)", str(error))
+        return int(told[1]) if told else MOST_PIXELS + 1
     except Exception:  # readers raise nearly anything on a damaged header
         return 0
 

@@ -40,4 +40,5 @@ def result_name(task: str, picture: str) -> str:
     """What a result is called when it is saved: photo.jpg becomes photo-map.png."""
     stem = picture.rsplit(".", 1)[0] or picture
     kept = "".join(letter if letter.isalnum() or letter in "-_ " else "-" for letter in stem).strip("- ")
-    return f"{kept[:60] or 'picture'}-{task}.png"
+    short = kept.encode()[:120].decode(errors="ignore")  # a file system counts bytes
+    return f"{short or 'picture'}-{task}.png"

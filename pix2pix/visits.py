@@ -114,8 +114,18 @@ class Visits:
                     file.write(output, f"{number:02d}-{output.name}")
         text = f"<p class='done'>{len(done)} of {len(paths)} translated.</p>"
         if failures:
-            text += "<ul class='alert' role='alert'>" + "".join(f"<li>{line}</li>" for line in failures) + "</ul>"
+            text += (
+                "<ul class='alert' role='alert'>" + "".join(f"<li>{line}</li>" for line in failures) + "</ul>"
+            )
         return Batch([output for _, output in done], archive, text)
+
+    def derive(self, task: str, path: str) -> Path:
+        """Make a task's input from the photo in a file, such as a drawing. Raises UserError."""
+        make = TASKS[_task(task)].derive
+        if make is None:
+            raise ImageError(f"No input of {TASKS[task].title!r} can be made from a photo.")
+        made = make(uploads.open_upload(path))
+        return _save(made, self._new_folder() / f"{Path(path).stem[:60]}-drawn.png")
 
     def translate_frame(self, task: str, key: str | None, frame: Image.Image | None) -> Image.Image | None:
         """Translate a camera's picture, made small; nothing is written."""

@@ -540,13 +540,13 @@ def test_a_ribbon_costs_no_more_than_its_own_pixels(monkeypatch):
     """Padding a ribbon to the tile's height made it a hundred times as large."""
     translate = small_tiles(translator(), whole=64 * 64, tile=64, overlap=16)
     seen: list[tuple[int, ...]] = []
-    tensor = translate._tensor
+    tensor = translate._torch._tensor
 
     def watched(x):
         seen.append(x.shape)
         return tensor(x)
 
-    monkeypatch.setattr(translate, "_tensor", watched)
+    monkeypatch.setattr(translate._torch, "_tensor", watched)
     assert translate(photo(20000, 5)).size == (20000, 5)
     assert all(shape[1] * shape[2] <= 1.1 * 64 * 64 for shape in seen), "nor does its reduced copy"
     assert sum(shape[1] * shape[2] for shape in seen[1:]) < 2 * 20000 * 8
@@ -586,12 +586,15 @@ def test_a_translator_is_loaded_from_a_folder(tmp_path):
 @pytest.mark.parametrize(
     "fields", [NORMS["batch-running"], NORMS["batch-picture"], COLORIZE, KINDS["article"]]
 )
-def test_a_loaded_model_draws_the_same_to_the_bit(tmp_path, fields):
+def test_a_loaded_model_draws_the_same(tmp_path, fields):
+    """Loaded, its norms are folded and its memory laid out for speed: another order of the same sums."""
     config = contract(**fields)
     G = network(config)
     G.save_pretrained(tmp_path)
     loaded = Translator.from_pretrained(str(tmp_path), device="cpu")
-    assert same(loaded(photo(40, 30)), Translator(G, config, "cpu")(photo(40, 30)))
+    difference = levels(loaded(photo(40, 30))) - levels(Translator(G, config, "cpu")(photo(40, 30)))
+    assert np.abs(difference).max() <= 1
+    assert np.abs(difference).mean() < 0.01
 
 
 def test_the_device_is_found_or_refused():
@@ -607,7 +610,7 @@ def test_the_device_is_found_or_refused():
 
 
 def test_an_unknown_backend_is_refused(tmp_path):
-    with pytest.raises(ConfigError, match="no backend 'abacus'; the backends are auto, torch"):
+    with pytest.raises(ConfigError, match="no backend 'abacus'; the backends are auto, torch, onnx, openvino"):
         Translator.from_pretrained(tmp_path, backend="abacus")
 
 

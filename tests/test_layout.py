@@ -39,6 +39,8 @@ LEVELS = [
         "backend_torch",
         "backend_onnx",
         "backend_openvino",
+        "graphs",
+        "graph_making",
         "augmentation",
         "pair_cache",
         "evaluation",

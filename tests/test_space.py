@@ -343,6 +343,21 @@ def test_a_commit_in_between_is_looked_at_again(loopback, ann, clone, waits):
     assert "app.py" in there(loopback)
 
 
+def test_a_change_in_the_very_moment_of_a_push_is_not_overwritten(loopback, ann, clone, waits, monkeypatch):
+    publish_space(DEMO, root=clone)
+    (clone / "app.py").write_text("print('newer')\n")
+    renew = space._Push._new_readme
+
+    def meanwhile(self, *arguments):
+        loopback.add_repo(DEMO, {"app.py": b"print('mended')\n"}, type="spaces")
+        return renew(self, *arguments)
+
+    monkeypatch.setattr(space._Push, "_new_readme", meanwhile)
+    with pytest.raises(PublishError, match="somebody changed"):
+        publish_space(DEMO, root=clone)
+    assert "mended" in there(loopback, "app.py")
+
+
 def test_an_installed_wheel_says_that_it_holds_no_demo(loopback, ann, tmp_path):
     with pytest.raises(
         UserError, match=r"app\.py and requirements\.txt is not beside the package.*from a clone"

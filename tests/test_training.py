@@ -12,7 +12,15 @@ from pix2pix.config import TrainingConfig
 from pix2pix.errors import ConfigError
 from pix2pix.networks import build_discriminator, build_generator, initialize
 from pix2pix.toy import draw_pair
-from pix2pix.training import Objective, adam, moving_average, rate_factor, require_side, train_step
+from pix2pix.training import (
+    Objective,
+    adam,
+    compiler,
+    moving_average,
+    rate_factor,
+    require_side,
+    train_step,
+)
 
 
 def small_networks(discriminator="patch", width=8, depth=5):
@@ -193,3 +201,22 @@ def test_G_descends_against_the_discriminator_that_has_just_moved():
     new = losses.generator_loss("vanilla", D(x, G(x)))
     assert float(reported["G_gan"]) == pytest.approx(float(new.detach()), rel=1e-5)
     assert float(reported["G_gan"]) != pytest.approx(float(old.detach()), rel=1e-3)
+
+
+def test_compiling_is_asked_for_and_keeps_the_network():
+    network = nn.Linear(1, 1)
+    assert compiler(TrainingConfig())(network) is network
+    compiled = compiler(TrainingConfig(compile=True, compile_mode="reduce-overhead"))(network)
+    assert isinstance(compiled, torch._dynamo.OptimizedModule)
+    assert compiled._orig_mod is network
+    with pytest.raises(ConfigError, match="--compile_mode"):
+        TrainingConfig(compile_mode="fast")  # type: ignore[arg-type]
+
+
+def test_D_s_real_logits_can_be_observed():
+    _, D = small_networks()
+    x, y = town_pair()
+    seen: list[torch.Tensor] = []
+    with torch.no_grad():
+        Objective().of_D(D, x, y, -y, seen.append)
+        assert torch.equal(seen[0], D(x, y))

@@ -1,0 +1,183 @@
+"""What runs G behind the translator: PyTorch, ONNX Runtime or OpenVINO; all draw the same to one 8-bit level.
+
+A backend takes and gives arrays. Those that run an exported graph need no torch; without one, or for tiles
+and dropout, which want the network itself, it is PyTorch.
+"""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from pix2pix import graphs
+from pix2pix.config import ModelConfig
+from pix2pix.errors import ConfigError, ModelError
+from pix2pix.patience import log
+
+if TYPE_CHECKING:
+    from pix2pix.backend_torch import TorchBackend
+
+BACKENDS = ("auto", "torch", "onnx", "openvino", "onnx-int8", "openvino-int8")
+LIBRARIES = {"openvino": "openvino", "onnx": "onnxruntime"}
+"""What a backend that runs graphs needs, the fastest first."""
+
+
+class Backend(Protocol):
+    """Draws whole pictures, whose sides are multiples of the network's own."""
+
+    name: str
+    device: Any
+
+    def draw(self, x: np.ndarray, seed: int = 0) -> np.ndarray:
+        """float32 [B, H, W, in channels] in [-1, 1] -> [B, H, W, out channels] in [-1, 1]."""
+        ...
+
+
+def split_name(backend: str) -> tuple[str, str]:
+    """A backend's name -> what runs, and the precision of its graph. Raises ConfigError for another name."""
+    if backend not in BACKENDS:
+        raise ConfigError(f"There is no backend {backend!r}; the backends are {', '.join(BACKENDS)}.")
+    name, _, precision = backend.partition("-")
+    return name, precision or "fp32"
+
+
+def require_library(name: str) -> None:
+    """Raises ConfigError, saying what to install, where a backend's library is missing."""
+    if find_spec(LIBRARIES[name]) is None:
+        raise ConfigError(
+            f'Backend {name!r} needs {LIBRARIES[name]}: pip install "pix2pix[{name}]", or take torch.'
+        )
+
+
+def installed() -> list[str]:
+    """The backends for graphs whose libraries are here, the fastest first."""
+    return [name for name, library in LIBRARIES.items() if find_spec(library) is not None]
+
+
+def first_installed() -> str:
+    """The fastest of them. Raises ConfigError, saying what to install, where there is none."""
+    found = installed()
+    if not found:
+        raise ConfigError('A graph is run by onnxruntime or openvino: pip install "pix2pix[onnx]".')
+    return found[0]
+
+
+def is_cpu(device: object) -> bool:
+    """Whether a device named by the user is the CPU; `auto` is, where nothing looks like a GPU.
+
+    Asked before torch is imported, which takes a second; where there may be a GPU, torch decides.
+    """
+    if str(device) != "auto":
+        return str(device) == "cpu"
+    if find_spec("torch") is None:
+        return True
+    drivers = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
+    if sys.platform.startswith("linux") and not any(Path(driver).exists() for driver in drivers):
+        return True
+    from pix2pix.backend_torch import choose_device
+
+    return choose_device("auto").type == "cpu"
+
+
+def require_known(backend: str) -> None:
+    """Raises ConfigError for a backend that does not exist, or whose library is not installed."""
+    name, _ = split_name(backend)
+    if name in LIBRARIES:
+        require_library(name)
+
+
+def open_backend(backend: str, folder: Path, config: ModelConfig, device: Any) -> Backend:
+    """What draws by the model in `folder`. `auto` takes a graph that is there already, on a CPU, else torch.
+
+    Raises ModelError where the model is damaged, and ConfigError for what this machine has not.
+    """
+    name, precision = split_name(backend)
+    if name in LIBRARIES and str(device) not in ("auto", "cpu"):
+        raise ConfigError(f"Backend {name!r} draws on the CPU, not on {device}: leave the device away.")
+    if config.inference_dropout or name == "torch":  # its noise is torch's
+        return open_torch(folder, config, device)
+    if name == "auto":
+        return _ready(folder, config, device) or open_torch(folder, config, device)
+    return open_graph(name, _graph(folder, config, precision, name))
+
+
+def open_torch(folder: Path, config: ModelConfig, device: Any) -> TorchBackend:
+    """The network in PyTorch. Raises ModelError, saying what for, where PyTorch is not installed."""
+    try:
+        from pix2pix.backend_torch import TorchBackend
+        from pix2pix.networks import Generator
+    except ImportError as error:
+        raise ModelError(
+            f"This needs PyTorch, which is not here ({error}): it draws what has no exported graph, with "
+            "dropout, or more than 16 megapixels. Run: pip install torch"
+        ) from error
+    return TorchBackend(Generator.from_folder(folder, config), config, device, owned=True)
+
+
+def open_graph(name: str, path: Path) -> Backend:
+    """The backend called `name` over an exported graph that has been checked."""
+    if name == "openvino":
+        from pix2pix.backend_openvino import OpenVinoBackend
+
+        return OpenVinoBackend(path)
+    from pix2pix.backend_onnx import OnnxBackend
+
+    return OnnxBackend(path)
+
+
+def _ready(folder: Path, config: ModelConfig, device: Any) -> Backend | None:
+    """The fastest backend for a graph that is there already and is the model's; None without one."""
+    shipped = folder / graphs.NAMES["fp32"]
+    if not installed() or not (shipped.is_file() or any(graphs.cache_folder().glob("*.onnx"))):
+        return None  # before the weights are hashed
+    if not is_cpu(device):
+        return None
+    weights = folder / "model.safetensors"
+    digest, size = graphs.sha256(weights), weights.stat().st_size
+    for path in (shipped, graphs.cached(digest, config)):
+        if not path.is_file():
+            continue
+        problem = graphs.fault(path, digest, size, config)
+        for name in () if problem else installed():
+            try:
+                return open_graph(name, path)
+            except (ModelError, ImportError) as error:
+                problem = str(error)
+        log(f"{path} is not used: {problem}.")
+    return None
+
+
+def _graph(folder: Path, config: ModelConfig, precision: str, name: str) -> Path:
+    """The model's graph: shipped with it, else in the cache, else made now."""
+    weights = folder / "model.safetensors"
+    digest, size = graphs.sha256(weights), weights.stat().st_size
+    shipped: Path | None = folder / graphs.NAMES[precision]
+    assert shipped is not None
+    if not shipped.is_file():
+        shipped = graphs.fetched(folder, graphs.NAMES[precision])
+    problem = graphs.fault(shipped, digest, size, config, precision) if shipped else ""
+    if shipped and not problem:
+        return shipped
+    if precision != "fp32":
+        reason = f"{shipped} is not used: {problem}" if problem else f"It has no {graphs.NAMES[precision]}"
+        raise graphs.GraphError(f"{reason}. `pix2pix export --{precision}` makes one if it is good enough.")
+    if problem:
+        log(f"{shipped} is not used: {problem}. A graph is made anew.")
+    path = graphs.cached(digest, config)
+    if path.is_file() and not graphs.fault(path, digest, size, config):
+        return path
+    try:
+        from pix2pix.graph_making import make_graph
+    except ImportError as error:
+        raise graphs.GraphError(
+            f"There is no exported graph of {folder}, and making one needs PyTorch ({error}): run `pix2pix "
+            "export` where it is installed, with --push for a model on the Hub."
+        ) from error
+    log(f"{folder} has no exported graph: it is made once, and kept as {path}.")
+    make_graph(folder, config, path, partial(open_graph, name))
+    return path

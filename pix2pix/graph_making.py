@@ -1,0 +1,98 @@
+"""A graph is made from a network by PyTorch, and compared with it on pictures before it may be used."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from pix2pix import graphs
+from pix2pix.backend_torch import TorchBackend
+from pix2pix.config import ModelConfig
+from pix2pix.files import replacing
+from pix2pix.graphs import Facts, GraphError
+from pix2pix.networks import Generator
+
+LARGEST_DIFFERENCE = 1.0
+"""From the PyTorch network, in 8-bit levels, of a graph in fp32."""
+_one_at_a_time = threading.Lock()  # torch's exporter keeps global state
+
+
+def make_graph(folder: Path, config: ModelConfig, path: Path, load: Callable[[Path], Any]) -> Facts:
+    """Export the model in `folder` to `path`, atomically, once `load` draws by it as PyTorch does.
+
+    Height, width and batch are free. Raises GraphError where it draws something else.
+    """
+    network = exportable(folder, config)
+    with replacing(path) as temporary:
+        write_graph(network, temporary)
+        difference = compared(network, load(temporary), seeded_pictures(network))
+        require_close(path, difference)
+        facts = Facts(graphs.sha256(folder / "model.safetensors"), config.to_dict(), difference=difference)
+        graphs.stamped(temporary, facts)
+    return facts
+
+
+def exportable(folder: Path, config: ModelConfig) -> TorchBackend:
+    """The network as it is exported: batch norms folded where they can be, instance norms as such."""
+    folds = config.normalization == "running"
+    return TorchBackend(Generator.from_folder(folder, config), config, "cpu", owned=folds)
+
+
+def write_graph(network: TorchBackend, path: Path) -> None:
+    """Write the network as a bare ONNX file, with free height, width and batch size."""
+    G = network.generator
+    side = max(G.smallest, 2 * G.multiple)
+    free = {0: "batch", 2: "height", 3: "width"}
+    with _one_at_a_time, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # deprecated; the newer exporter takes fifty times longer
+        torch.onnx.export(
+            G,
+            (torch.zeros(2, G.in_channels, side, side + G.multiple),),
+            str(path),
+            input_names=["x"],
+            output_names=["y"],
+            dynamic_axes={"x": free, "y": free},
+            opset_version=17,
+            dynamo=False,
+        )
+
+
+def compared(network: TorchBackend, other: Any, pictures: Iterable[np.ndarray]) -> float:
+    """The largest difference between two backends on batches [B, H, W, C] in [-1, 1], in 8-bit levels."""
+    worst = 0.0
+    for x in pictures:
+        difference = np.abs(network.draw(x) - other.draw(x)).max() * 127.5
+        worst = max(worst, float(difference) if np.isfinite(difference) else float("inf"))
+    return worst
+
+
+def require_close(path: Path, difference: float) -> None:
+    if not difference <= LARGEST_DIFFERENCE:
+        raise GraphError(
+            f"{path} draws other pictures than model.safetensors: they differ by {difference:.3g} levels of "
+            f"255, and {LARGEST_DIFFERENCE:g} is allowed. It is not used."
+        )
+
+
+def seeded_pictures(network: TorchBackend) -> list[np.ndarray]:
+    """Two shapes, one of them a batch: soft blotches, as [B, H, W, C] in [-1, 1]."""
+    random = np.random.default_rng(0)
+    multiple, smallest = network.generator.multiple, network.generator.smallest
+    shapes = ((1, smallest, max(smallest, 2 * multiple)), (2, smallest, smallest))
+    channels = network.config.in_channels
+    return [
+        np.stack([_blotches(random, height, width, channels) for _ in range(batch)])
+        for batch, height, width in shapes
+    ]
+
+
+def _blotches(random: np.random.Generator, height: int, width: int, channels: int) -> np.ndarray:
+    coarse = random.uniform(-1, 1, (height // 8 + 2, width // 8 + 2, channels)).astype(np.float32)
+    fine = coarse.repeat(8, 0).repeat(8, 1)[:height, :width]
+    return (0.8 * fine + 0.2 * random.uniform(-1, 1, fine.shape)).astype(np.float32)
