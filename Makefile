@@ -1,5 +1,6 @@
 # Everything from a fresh clone: the only need is Python 3.10 or newer, with its venv module.
-# `make demo`, `make train` and `make test` set .venv up by themselves, and again only when what it is made from changes.
+# `make demo`, `make train` and `make test` set .venv up by themselves, and again only when what it is made
+# from changes.
 
 PYTHON ?= python3
 CORES := $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)
@@ -11,7 +12,7 @@ ARGS ?=
 BIN := .venv/bin
 SCRIPTS := $(wildcard app.py train_accelerate.py)
 CHECKED := pix2pix tests $(wildcard benchmarks) $(SCRIPTS)
-BENCHMARKS := $(wildcard benchmarks/[!_]*.py)
+BENCHMARKS := $(filter-out benchmarks/peer%,$(wildcard benchmarks/[!_]*.py))
 
 .DEFAULT_GOAL := help
 .PHONY: help demo train test lint format bench wheel clean
@@ -31,9 +32,6 @@ help:
 	@echo 'Another Python:           make train PYTHON=python3.12'
 	@echo 'A Python from uv:         uv venv --seed --python 3.12 .venv, then make as above'
 	@echo 'PyTorch without CUDA:     PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make train'
-
-demo: .venv/train.stamp
-	$(BIN)/python app.py $(ARGS)
 
 demo: .venv/train.stamp
 	$(BIN)/python app.py $(ARGS)

@@ -13,7 +13,7 @@ def keep_memory() -> bool:
     """Tell glibc to keep freed memory up to 1 GiB a block; return whether it does.
 
     By default every large array is mapped anew, and the kernel clears its pages, thousands a picture. Results
-    are the same bit for bit. For scripts, before they allocate: a library does not set its caller's process up.
+    are the same bit for bit. For scripts, before they allocate: a library leaves its caller's process alone.
     """
     if not sys.platform.startswith("linux"):
         return False
@@ -25,4 +25,5 @@ def keep_memory() -> bool:
         return False
     mallopt.argtypes, mallopt.restype = (ctypes.c_int, ctypes.c_int), ctypes.c_int
     settings = ((_M_MMAP_THRESHOLD, _KEPT), (_M_TRIM_THRESHOLD, _KEPT))
-    return all([mallopt(name, value) == 1 for name, value in settings])
+    taken = [mallopt(name, value) == 1 for name, value in settings]
+    return all(taken)

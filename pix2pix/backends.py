@@ -91,9 +91,17 @@ def require_known(backend: str) -> None:
         require_library(name)
 
 
-def open_backend(backend: str, folder: Path, config: ModelConfig, device: Any) -> Backend:
+def open_backend(
+    backend: str,
+    folder: Path,
+    config: ModelConfig,
+    device: Any,
+    token: str | bool | None = None,
+    local_files_only: bool = False,
+) -> Backend:
     """What draws by the model in `folder`. `auto` takes a graph that is there already, on a CPU, else torch.
 
+    One that is named also fetches the graph of a Hub repository, unless `local_files_only`, or makes one.
     Raises ModelError where the model is damaged, and ConfigError for what this machine has not.
     """
     name, precision = split_name(backend)
@@ -103,7 +111,7 @@ def open_backend(backend: str, folder: Path, config: ModelConfig, device: Any) -
         return open_torch(folder, config, device)
     if name == "auto":
         return _ready(folder, config, device) or open_torch(folder, config, device)
-    return open_graph(name, _graph(folder, config, precision, name))
+    return open_graph(name, _graph(name, precision, folder, config, None if local_files_only else (token,)))
 
 
 def open_torch(folder: Path, config: ModelConfig, device: Any) -> TorchBackend:
@@ -152,20 +160,26 @@ def _ready(folder: Path, config: ModelConfig, device: Any) -> Backend | None:
     return None
 
 
-def _graph(folder: Path, config: ModelConfig, precision: str, name: str) -> Path:
-    """The model's graph: shipped with it, else in the cache, else made now."""
+def _graph(
+    name: str, precision: str, folder: Path, config: ModelConfig, hub: tuple[str | bool | None] | None
+) -> Path:
+    """The model's graph: shipped, on the Hub (asked with the token in `hub`), in the cache, or made now."""
     weights = folder / "model.safetensors"
     digest, size = graphs.sha256(weights), weights.stat().st_size
     shipped: Path | None = folder / graphs.NAMES[precision]
     assert shipped is not None
     if not shipped.is_file():
-        shipped = graphs.fetched(folder, graphs.NAMES[precision])
+        shipped = graphs.fetched(folder, graphs.NAMES[precision], *hub) if hub else None
     problem = graphs.fault(shipped, digest, size, config, precision) if shipped else ""
     if shipped and not problem:
         return shipped
     if precision != "fp32":
-        reason = f"{shipped} is not used: {problem}" if problem else f"It has no {graphs.NAMES[precision]}"
-        raise graphs.GraphError(f"{reason}. `pix2pix export --{precision}` makes one if it is good enough.")
+        reason = (
+            f"{shipped} is not used: {problem}" if problem else f"The model has no {graphs.NAMES[precision]}"
+        )
+        raise graphs.GraphError(
+            f"{reason}. `pix2pix export --{precision}` makes one, if that is good enough."
+        )
     if problem:
         log(f"{shipped} is not used: {problem}. A graph is made anew.")
     path = graphs.cached(digest, config)

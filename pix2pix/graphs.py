@@ -19,6 +19,7 @@ from typing import Any
 from pix2pix import __version__, repository
 from pix2pix.config import ModelConfig
 from pix2pix.errors import ModelError, UserError
+from pix2pix.patience import limit_waiting
 
 NAME = "onnx/model.onnx"
 NAMES = {"fp32": NAME, "fp16": "onnx/model_fp16.onnx", "int8": "onnx/model_int8.onnx"}
@@ -110,7 +111,7 @@ def fault(path: Path, weights: str, size: int, config: ModelConfig, precision: s
     return ""
 
 
-def fetched(folder: Path, name: str) -> Path | None:
+def fetched(folder: Path, name: str, token: str | bool | None = None) -> Path | None:
     """A file of the Hub repository whose snapshot `folder` is, whole and as the Hub states it; or None."""
     if folder.parent.name != "snapshots" or not folder.parents[1].name.startswith("models--"):
         return None
@@ -121,7 +122,8 @@ def fetched(folder: Path, name: str) -> Path | None:
     if is_offline_mode():
         return None
     source, commit, cache = folder.parents[1].name[8:].replace("--", "/"), folder.name, folder.parents[2]
-    api = HfApi(library_name="pix2pix", library_version=__version__)
+    limit_waiting()
+    api = HfApi(token=token, library_name="pix2pix", library_version=__version__)
     try:
         entries = api.get_paths_info(source, [name], revision=commit)
         stated = [entry for entry in entries if isinstance(entry, RepoFile)]

@@ -88,7 +88,8 @@ class Translator:
             source, revision=revision, token=token, cache_dir=cache_dir, local_files_only=local_files_only
         )
         config = ModelConfig.from_dict(repository.read_config(folder))
-        return cls.with_backend(config, backends.open_backend(backend, folder, config, device), folder)
+        opened = backends.open_backend(backend, folder, config, device, token, local_files_only)
+        return cls.with_backend(config, opened, folder)
 
     @classmethod
     def with_backend(

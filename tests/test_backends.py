@@ -48,7 +48,9 @@ def load(model: Path, backend: str = "auto") -> Translator:
 
 def farthest(one: Translator, other: Translator) -> int:
     given = [photo(*size) for size in SIZES]
-    return max(int(np.abs(levels(a) - levels(b)).max()) for a, b in zip(one(given), other(given), strict=True))
+    return max(
+        int(np.abs(levels(a) - levels(b)).max()) for a, b in zip(one(given), other(given), strict=True)
+    )
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
@@ -115,7 +117,7 @@ def test_weights_outside_of_the_file_are_never_read(model):
     path = shipped(model)
     proto = onnx.load(path)
     onnx.save(proto, path, save_as_external_data=True, location="secret", size_threshold=0)
-    with pytest.raises(graphs.GraphError, match="another file|outside"):
+    with pytest.raises(graphs.GraphError, match="another file"):
         graphs.read_metadata(path)
     assert load(model).backend == "torch"
 
@@ -226,11 +228,16 @@ def test_a_folder_that_cannot_be_written_to_is_no_obstacle(model):
         model.chmod(0o755)
 
 
-def test_batches_are_bounded_and_in_order(model):
+def test_batches_are_bounded_and_in_order(model, monkeypatch):
     translate = load(model, "onnx")
     seen = []
     draw = translate._backend.draw
-    translate._backend.draw = lambda x, seed: (seen.append(x.shape), draw(x, seed))[1]
+
+    def watched(x, seed):
+        seen.append(x.shape)
+        return draw(x, seed)
+
+    monkeypatch.setattr(translate._backend, "draw", watched)
     pictures = [photo(256, 256, seed) for seed in range(10)]
     drawn = translate(pictures)
     assert [shape[0] for shape in seen] == [8, 2]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
 import onnx
@@ -15,7 +16,7 @@ from pix2pix import Translator, cli, graphs, hub, quantization
 from pix2pix.config import ModelConfig
 from pix2pix.networks import Generator
 
-MAP = {"task": "map", "width": 2, "depth": 4, "resolution": 32}
+MAP: dict[str, Any] = {"task": "map", "width": 2, "depth": 4, "resolution": 32}
 
 
 def saved(folder, **fields):
@@ -68,10 +69,15 @@ def test_given_pictures_are_what_it_is_checked_on(model, tmp_path, capsys):
     assert export(model, tmp_path / "m.onnx", "--pictures", tmp_path / "nowhere.png") == 2
 
 
-@pytest.mark.parametrize("fields", [{"norm": "batch", "normalization": "running"}, {"generator": "unet_article"},
-                                    {"in_channels": 1, "out_channels": 2, "input_color": "l",
-                                     "output_color": "ab", "task": "colorize"},
-                                    {"in_channels": 5, "input_color": "raw", "task": "custom"}])  # fmt: skip
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"norm": "batch", "normalization": "running"},
+        {"generator": "unet_article"},
+        {"in_channels": 1, "out_channels": 2, "input_color": "l", "output_color": "ab", "task": "colorize"},
+        {"in_channels": 5, "input_color": "raw", "task": "custom"},
+    ],
+)
 def test_every_kind_of_contract_is_exported(tmp_path, fields):
     assert export(saved(tmp_path / "model", **fields), tmp_path / "m.onnx") == 0
 
