@@ -73,7 +73,8 @@ def table(arguments: argparse.Namespace, folder: Path) -> None:
             found[side].append(measured(side, folder, arguments.width))
             (folder / "out" / "photo.png").rename(folder / f"{side}.png")
     reference = levels(folder / "peer.png")
-    print(f"{platform.machine()}, {os.cpu_count()} cores, {time.strftime('%Y-%m-%d')}, width {arguments.width}, "
+    print(f"{platform.machine()}, {os.cpu_count()} cores, {time.strftime('%Y-%m-%d')}, "
+          f"width {arguments.width}, "
           f"256x256 px, batch norm, median of {arguments.rounds} processes a side\n")  # fmt: skip
     print("| side | seconds | ratio to the peer | peak memory, GB | largest difference, levels |")
     print("|---|---|---|---|---|")

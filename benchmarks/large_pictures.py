@@ -25,7 +25,7 @@ import numpy as np
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
-import inference
+import inference  # noqa: E402  # with numpy alone
 
 SIDES = ("peer", "torch", "onnx", "openvino")
 
@@ -46,11 +46,10 @@ def main() -> None:
     if arguments.run:
         print(json.dumps(measured(arguments)))
         return
-    print(f"{platform.machine()}, {os.cpu_count()} cores, {time.strftime('%Y-%m-%d')}, width {arguments.width}, "
+    print(f"{platform.machine()}, {os.cpu_count()} cores, {time.strftime('%Y-%m-%d')}, "
+          f"width {arguments.width}, "
           f"batch norm, median of {arguments.rounds} processes\n")  # fmt: skip
-    print(
-        "| pixels a side | side | seconds | ratio to the peer | peak memory, GB | largest difference, levels |"
-    )
+    print("| pixels a side | side | seconds | ratio to the peer | peak memory, GB | largest difference |")
     print("|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
         # In another process: a child's peak memory starts from its parent's, which must not have torch in it.

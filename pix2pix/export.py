@@ -164,13 +164,13 @@ def _cost(network: TorchBackend, graph: Any, batches: list[np.ndarray], pairs: P
     both = [Translator.with_backend(config, network), Translator.with_backend(config, graph)]
     means, lost = [], []
     for index in spread(len(pairs), min(MOST_PAIRS, len(pairs))):
-        x, truth = pairs.picture_pair(index)
-        full, small = (levels(translate(as_read(x, config)), config) for translate in both)
-        for a, b, y in zip(full, small, levels(truth, config), strict=True):
+        given, truth = pairs.picture_pair(index)
+        full, small = (levels(translate(as_read(given, config)), config) for translate in both)
+        for a, b, target in zip(full, small, levels(truth, config), strict=True):
             difference = np.abs(a.astype(int) - b)
             largest = max(largest, float(difference.max()))
             means.append(float(difference.mean()))
-            lost.append(metrics.psnr(a, y) - metrics.psnr(b, y))
+            lost.append(metrics.psnr(a, target) - metrics.psnr(b, target))
     return Cost(largest, float(np.mean(means)), float(np.mean(lost)))
 
 

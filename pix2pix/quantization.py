@@ -43,11 +43,11 @@ def quantize(source: Path, target: Path, arrays: Iterable[np.ndarray]) -> None:
     """Write `source`'s graph with int8 convolutions, weights by channel, to `target`.
 
     `arrays` are batches [B, H, W, C] in [-1, 1] like those it will see. The first convolution and the last
-    stay in float: they read and draw the very pixels. Raises ConfigError where onnx or its runtime is missing.
+    stay in float: they read and draw the very pixels. Raises ConfigError where onnx is missing.
     """
     quantization, onnx = _libraries()
 
-    class Reader(quantization.CalibrationDataReader):  # type: ignore[misc,name-defined]
+    class Reader(quantization.CalibrationDataReader):  # type: ignore[name-defined]
         def __init__(self) -> None:
             self.inputs: Iterator[dict[str, np.ndarray]] = (
                 {"x": np.ascontiguousarray(x.transpose(0, 3, 1, 2), np.float32)} for x in arrays

@@ -37,7 +37,9 @@ def open_upload(path: str | os.PathLike[str]) -> Image.Image:
     try:
         size = os.path.getsize(path)
     except OSError as error:
-        raise ImageError(f"{name} is no longer here: pictures are kept for an hour. Give it again.") from error
+        raise ImageError(
+            f"{name} is no longer here: pictures are kept for an hour. Give it again."
+        ) from error
     if size > LARGEST_BYTES:
         raise ImageError(f"{name} has {size / 1e6:.0f} MB; a file may have {LARGEST_BYTES >> 20} MB at most.")
     pixels = _pixels(path)

@@ -6,6 +6,7 @@ are removed after an hour.
 
 from __future__ import annotations
 
+import contextlib
 import html
 import re
 import secrets
@@ -222,15 +223,16 @@ class Visits:
 
 
 def forget(folder: Path, before: float) -> None:
-    """Remove what was written into a folder before a time, but for the examples."""
-    for entry in folder.iterdir():
+    """Remove what was written into a folder before a time, but for the examples; others may do so with us."""
+    for entry in folder.iterdir() if folder.is_dir() else ():
         if entry.name == EXAMPLES:
             continue
-        for path in sorted(entry.rglob("*"), reverse=True) if entry.is_dir() else [entry]:
-            if path.is_file() and path.stat().st_mtime < before:
-                path.unlink(missing_ok=True)
-        if entry.is_dir() and not any(entry.iterdir()) and entry.stat().st_mtime < before:
-            entry.rmdir()
+        with contextlib.suppress(OSError):  # one that cannot be removed keeps nothing else
+            for path in sorted(entry.rglob("*"), reverse=True) if entry.is_dir() else [entry]:
+                if path.is_file() and path.stat().st_mtime < before:
+                    path.unlink(missing_ok=True)
+            if entry.is_dir() and not any(entry.iterdir()) and entry.stat().st_mtime < before:
+                entry.rmdir()
 
 
 def _draw(served: Served, picture: Image.Image) -> Image.Image:

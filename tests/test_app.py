@@ -48,7 +48,7 @@ def client(app, tmp_path_factory):
 @pytest.fixture(scope="module")
 def draw(models):
     """What the models draw when nobody is between: draw(task, path)."""
-    loaded = {}
+    loaded: dict[str, Translator] = {}
 
     def by_translator(task, path):
         loaded.setdefault(task, Translator.from_pretrained(models[task], device="cpu"))
@@ -110,7 +110,7 @@ def test_the_lines_that_the_page_shows_for_its_api_run(app, client, draw, tmp_pa
     Image.fromarray(noise(1)).save(tmp_path / "photo.png")
     offer = client.predict(api_name="/tasks")[0]["offers"][0]
     lines = api_lines(app.url, Offer(offer["key"], SERVED[0], offer["name"], "folder"), "photo.png")
-    said = {}
+    said: dict[str, str] = {}
     exec(lines.replace('"photo.png"', repr(str(tmp_path / "photo.png"))), said)
     assert levels_apart(said["picture"], draw(SERVED[0], tmp_path / "photo.png")) <= 1
 
@@ -324,7 +324,8 @@ def call_raw(app, data):
 def join(app, index, data):
     """What the page itself does: any function by its number, the private ones too."""
     session = f"hostile{index}"
-    event = {"data": data, "fn_index": index, "session_hash": session, "event_data": {"index": 10**9, "value": ""}}
+    event = {"data": data, "fn_index": index, "session_hash": session}
+    event |= {"event_data": {"index": 10**9, "value": ""}}
     try:
         post(f"{app.url}gradio_api/queue/join", event)
     except urllib.error.HTTPError as error:
@@ -336,7 +337,7 @@ def join(app, index, data):
 def evil_files(folder, service):
     (folder / "secret.png").write_text(SECRET)
     secret = str(folder / "secret.png")
-    places = [secret, f"file://{secret}", "/etc/passwd", f"../../../../../../..{secret}", str(ROOT / "app.py")]
+    places = [secret, f"file://{secret}", "/etc/passwd", f"../../../../../..{secret}", str(ROOT / "app.py")]
     places += [service, "http://169.254.169.254/latest/meta-data/", service.replace("127.0.0.1", "localhost")]
     meta = {"meta": {"_type": "gradio.FileData"}}
     for place in places:
@@ -374,8 +375,8 @@ def test_no_function_of_the_page_reads_a_path_or_asks_an_address(app, tmp_path):
             evil = {"path": place, "meta": {"_type": "gradio.FileData"}}
             for function in config["dependencies"]:
                 count = len(function["inputs"])
-                for sent in ([evil] * count, ["map", None, *[evil] * count], ["map", None, *[[evil]] * count]):
-                    said = join(app, function["id"], sent[:count])
+                for start, kind in (([], evil), (["map", None], evil), (["map", None], [evil])):
+                    said = join(app, function["id"], [*start, *[kind] * count][:count])
                     assert SECRET not in said, function
                     assert "root:" not in said
         assert not asked

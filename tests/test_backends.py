@@ -1,4 +1,4 @@
-"""Backends: whatever runs a model draws the same picture, to one 8-bit level; a foreign graph is never run."""
+"""Backends: whatever runs a model draws the same picture to one 8-bit level; a foreign graph is never run."""
 
 from __future__ import annotations
 

@@ -51,9 +51,29 @@ LEVELS = [
         "run_pairs",
         "machine",
     },
-    {"card_facts", "card", "card_text", "discover", "hub", "release", "uploads", "usage", "visits", "space", "space_files"}
+    {
+        "card_facts",
+        "card",
+        "card_text",
+        "discover",
+        "hub",
+        "release",
+        "uploads",
+        "usage",
+        "visits",
+        "space",
+        "space_files",
+    }
     | {"offers", "model_sources", "model_slot", "serving"}
-    | {"interop", "interop_files", "interop_weights", "interop_pytorch", "interop_keras", "export", "quantization"}
+    | {
+        "interop",
+        "interop_files",
+        "interop_weights",
+        "interop_pytorch",
+        "interop_keras",
+        "export",
+        "quantization",
+    }
     | {
         "doctor",
         "doctor_alignment",

@@ -32,7 +32,7 @@ def test_a_picture_comes_upright_and_of_an_animation_the_first_frame(tmp_path):
     assert uploads.open_upload(turned).size == (20, 30)
     reds = [Image.new("RGB", (6, 4), (level, 0, 0)) for level in (200, 20)]
     animated = written(tmp_path / "a.gif", reds[0], save_all=True, append_images=reds[1:])
-    assert uploads.open_upload(animated).convert("RGB").getpixel((0, 0))[0] > 150
+    assert np.asarray(uploads.open_upload(animated).convert("RGB"))[0, 0, 0] > 150
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16"])
@@ -58,7 +58,10 @@ def test_a_picture_of_exactly_the_limits_is_taken(tmp_path, monkeypatch):
     assert uploads.open_upload(path).size == (40, 30)
 
 
-@pytest.mark.parametrize("content", [b"", b"words", b"<svg/>", b"\x89PNG\r\n\x1a\n", b"GIF89a\xff\xff\xff\xff"])
+BROKEN = [b"", b"words", b"<svg/>", b"\x89PNG\r\n\x1a\n", b"GIF89a\xff\xff\xff\xff"]
+
+
+@pytest.mark.parametrize("content", BROKEN)
 def test_what_is_no_picture_is_named_without_its_folder(content, tmp_path):
     (tmp_path / "odd name.png").write_bytes(content)
     assert refusal(tmp_path / "odd name.png").startswith("odd name.png: ")

@@ -16,7 +16,15 @@ from pix2pix.offers import Offer
 HUB = Offer("town-1a2b3c", "map", "ann/town", "hub", "0123456789abcdef", "https://huggingface.co/ann/town")
 FOLDER = Offer("town-4d5e6f", "map", "town", "folder")
 SHIPPED = Offer("shipped", "map", "shipped", "shipped")
-NAMES = ["photo.jpg", "my photo.jpg", "it's \"mine\".png", "$(reboot).png", "a;b\n\\c.png", "名前 Ü.webp", "'''.png"]
+NAMES = [
+    "photo.jpg",
+    "my photo.jpg",
+    'it\'s "mine".png',
+    "$(reboot).png",
+    "a;b\n\\c.png",
+    "名前.webp",
+    "'''.png",
+]
 
 
 @pytest.fixture

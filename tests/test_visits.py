@@ -7,6 +7,7 @@ import re
 import time
 import zipfile
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -77,12 +78,12 @@ def test_two_visitors_with_the_same_picture_share_no_file(visited, photo):
     assert one.output.parent.stat().st_mode & 0o077 == 0
 
 
-def test_nothing_is_written_for_what_is_no_picture(visited, tmp_path):
+def test_nothing_is_written_for_what_is_no_picture(visited, photo, tmp_path):
     (tmp_path / "text.png").write_text("words")
     with pytest.raises(ImageError, match=r"^text\.png: not a picture"):
         visited.translate("map", None, str(tmp_path / "text.png"))
     with pytest.raises(ServingError):
-        visited.translate("nothing", None, str(tmp_path / "text.png"))
+        visited.translate("nothing", None, str(photo))
     assert not files(visited.folder)
 
 
@@ -174,8 +175,24 @@ def test_a_sweep_comes_often_enough_to_keep_nothing_for_an_hour():
     assert visits.KEPT + 2 * visits.SWEEP <= HOUR
 
 
-def test_forgetting_survives_what_vanishes_meanwhile(tmp_path):
-    assert forget(tmp_path / "never", time.time()) is None
+def test_forgetting_goes_on_where_something_cannot_be_removed(tmp_path, monkeypatch):
+    """Gradio removes too, at the same time."""
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "photo.png").touch()
+    removed, unlink = [], Path.unlink
+
+    def fails_once(path, missing_ok=False):
+        removed.append(path)
+        if len(removed) == 1:
+            raise PermissionError
+        unlink(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", fails_once)
+    forget(tmp_path, time.time() + 1)
+    assert len(removed) == 2
+    assert not removed[1].exists()
+    forget(tmp_path / "never", time.time())
 
 
 # ---- examples ---------------------------------------------------------------------------------------------
@@ -183,17 +200,18 @@ def test_forgetting_survives_what_vanishes_meanwhile(tmp_path):
 
 @pytest.mark.parametrize("task", [task for task in TASKS if task != "custom"])
 def test_every_task_has_examples_that_were_never_trained_on(task: TaskId, visited, monkeypatch):
-    monkeypatch.setattr(toy, "draw_pair", lambda task, index: drawn.append(index) or toy_pair())
     drawn: list[int] = []
+
+    def draw(task, index):
+        drawn.append(index)
+        return Image.new("RGB", (8, 8)), Image.new("RGB", (8, 8))
+
+    monkeypatch.setattr(toy, "draw_pair", draw)
     paths = visited.examples(task, 3)
     assert [path.is_file() for path in paths] == [True] * 3
     assert min(drawn) >= 3_000_000
     visited.examples(task, 3)
     assert len(drawn) == 3  # drawn once
-
-
-def toy_pair():
-    return Image.new("RGB", (8, 8)), Image.new("RGB", (8, 8))
 
 
 # ---- words ------------------------------------------------------------------------------------------------
