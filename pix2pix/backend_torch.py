@@ -117,6 +117,9 @@ def _fold_batch_norms(G: nn.Module) -> None:
                 continue
             if norm.running_mean is None or norm.running_var is None:
                 continue
+            conv.double()  # a small variance would magnify what single precision rounds away
+            norm.double()
+            assert norm.running_mean is not None and norm.running_var is not None  # for the type checker
             conv.weight, conv.bias = fuse_conv_bn_weights(
                 conv.weight,
                 conv.bias,
@@ -127,6 +130,7 @@ def _fold_batch_norms(G: nn.Module) -> None:
                 norm.bias,
                 transpose=isinstance(conv, nn.ConvTranspose2d),
             )
+            conv.float()
             setattr(block, following, nn.Identity())
     G.requires_grad_(False)
 

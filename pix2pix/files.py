@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import json
 import os
 import secrets
@@ -34,6 +35,13 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         sync_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_leftovers(path: str | os.PathLike[str]) -> None:
+    """Remove what a killed process left of its writing to `path`. Only for who alone may write there now."""
+    path = Path(path)
+    for old in path.parent.glob(f".{glob.escape(path.stem)}-{'[0-9a-f]' * 12}{glob.escape(path.suffix)}"):
+        old.unlink(missing_ok=True)
 
 
 def write_json(path: str | os.PathLike[str], content: Any) -> None:

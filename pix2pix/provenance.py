@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from pix2pix import __version__, images
-from pix2pix.files import replacing
+from pix2pix.files import remove_leftovers, replacing
 
 SOFTWARE = 0x0131  # EXIF
 SAMPLES, SAMPLE_BYTES = 64, 4096
@@ -67,7 +67,11 @@ def is_marked(target: Path, marked: str) -> bool:
 def save_marked(
     drawn: Image.Image | np.ndarray, target: Path, marked: str, quality: int | None = None
 ) -> None:
-    """Write a translated picture or array with its mark; `target` is written whole or not at all."""
+    """Write a translated picture or array with its mark; `target` is written whole or not at all.
+
+    No other process may be at the same target: what a killed one left of it is removed.
+    """
+    remove_leftovers(target)
     if isinstance(drawn, np.ndarray):
         with replacing(target) as temporary:
             np.save(temporary, drawn)

@@ -19,7 +19,7 @@ from PIL import Image
 
 from pix2pix import images
 from pix2pix.errors import ConfigError, ImageError
-from pix2pix.files import replacing
+from pix2pix.files import remove_leftovers, replacing
 
 VIDEO_SUFFIXES = frozenset((".mp4", ".m4v", ".mov", ".webm", ".mkv", ".avi"))
 COPIED_SOUND = frozenset(("aac", "mp3", "ac3", "eac3", "alac", "opus", "flac"))
@@ -64,6 +64,7 @@ def translate_video(
     if not source.is_file():
         raise ImageError(f"{source}: no such file. Check the path.")
     try:
+        remove_leftovers(target)
         with av.open(str(source)) as reader, replacing(target) as temporary:
             if not reader.streams.video:
                 raise ImageError(f"{source}: there are no pictures in it. Remove it.")

@@ -6,7 +6,7 @@ import stat
 
 import pytest
 
-from pix2pix.files import replacing, write_json
+from pix2pix.files import remove_leftovers, replacing, write_json
 
 
 def test_a_file_is_replaced_and_nothing_else_is_left(tmp_path):
@@ -70,3 +70,14 @@ def test_json_is_read_back_and_nan_never_written(tmp_path):
     with pytest.raises(ValueError, match="not JSON compliant"):
         write_json(path, {"psnr": float("nan")})
     assert json.loads(path.read_text(encoding="utf-8")) == {"psnr": 21.5, "name": "Ö"}
+
+
+def test_what_a_killed_process_left_of_a_file_is_removed_and_nothing_else(tmp_path):
+    for name in (".map-0123456789ab.png", ".map-2-0123456789ab.png", ".map-note.png", "map.png"):
+        (tmp_path / name).touch()
+    remove_leftovers(tmp_path / "map.png")
+    assert {path.name for path in tmp_path.iterdir()} == {
+        ".map-2-0123456789ab.png",
+        ".map-note.png",
+        "map.png",
+    }
