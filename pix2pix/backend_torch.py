@@ -119,7 +119,6 @@ def _fold_batch_norms(G: nn.Module) -> None:
                 continue
             conv.double()  # a small variance would magnify what single precision rounds away
             norm.double()
-            assert norm.running_mean is not None and norm.running_var is not None  # for the type checker
             conv.weight, conv.bias = fuse_conv_bn_weights(
                 conv.weight,
                 conv.bias,

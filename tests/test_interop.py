@@ -77,8 +77,8 @@ def difference(network: nn.Module, folder: Path, side: int, channels: int = 3, b
     pictures = list(x.permute(0, 2, 3, 1).numpy())
     quick = Translator.from_pretrained(folder)(pictures)
     assert max(np.abs(a - b).max() for a, b in zip(quick, expected, strict=True)) < 1 / 255
-    G = Generator.from_folder(folder, ModelConfig.from_dict(json.loads((folder / "config.json").read_text())))
-    drawn = Translator(G, G.config)(pictures)
+    config = ModelConfig.from_dict(json.loads((folder / "config.json").read_text()))
+    drawn = Translator(Generator.from_folder(folder, config), config)(pictures)
     return max(np.abs(a - b).max() for a, b in zip(drawn, expected, strict=True))
 
 
