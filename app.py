@@ -25,6 +25,7 @@ import gradio as gr
 from PIL import Image
 
 from pix2pix import uploads, usage
+from pix2pix.allocator import keep_memory
 from pix2pix.errors import UserError
 from pix2pix.serving import Catalogue
 from pix2pix.tasks import TASKS
@@ -80,6 +81,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until Ctrl-C; return the exit status."""
+    keep_memory()
     options = parse(arguments)
     if options.mcp and importlib.util.find_spec("mcp") is None:
         print('error: --mcp needs an extra: pip install "gradio[mcp]"', file=sys.stderr)
@@ -92,6 +94,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         catalogue = Catalogue.from_settings(options.model, options.hub_owner)
         visits = Visits(catalogue, folder)
+        for name in ("translate", "translate_all", "translate_frame"):
+            setattr(visits, name, _on_gpu(getattr(visits, name)))
         page = build(visits)
         page.queue(max_size=QUEUE, default_concurrency_limit=8)
         page.launch(
@@ -598,9 +602,7 @@ def _api(visits: Visits) -> None:
         picture = gr.Image(type="filepath", format="png", label="picture")
         facts = gr.JSON(label="facts")
         listing = gr.JSON(label="tasks")
-        gr.Button().click(
-            _on_gpu(translate), [task, image, model], [picture, facts], api_name="translate", **LANE
-        )
+        gr.Button().click(translate, [task, image, model], [picture, facts], api_name="translate", **LANE)
         gr.Button().click(tasks, None, [listing], api_name="tasks", concurrency_limit=8)
 
 

@@ -73,7 +73,10 @@ def address(tmp_path_factory):
             yield url
         finally:
             server.send_signal(signal.SIGINT)
-            server.wait(30)
+            try:
+                server.wait(60)
+            except subprocess.TimeoutExpired:  # a browser's open stream; how it ends is tested elsewhere
+                server.kill()
 
 
 @pytest.fixture(scope="module")
@@ -206,9 +209,6 @@ def test_what_is_no_picture_is_answered_in_plain_words(visit, name, content, sai
     alert = page.locator("#status .alert")
     expect(alert).to_contain_text(said, timeout=PATIENCE)
     assert "/" not in alert.inner_text().split(":")[0]  # no folder of the server's
-    upload(page, png(toy.draw_pair("map", 3, 64)[0])) if page.locator(
-        "#input input[type=file]"
-    ).count() else None
 
 
 def test_the_output_becomes_the_next_input_and_a_file(visit):
