@@ -10,7 +10,6 @@ import io
 import os
 import re
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -72,7 +71,7 @@ def address(tmp_path_factory):
                     time.sleep(0.1)
             yield url
         finally:
-            server.send_signal(signal.SIGINT)
+            server.terminate()  # not SIGINT: a shell that runs the tests in the background ignores it
             try:
                 server.wait(60)
             except subprocess.TimeoutExpired:  # a browser's open stream; how it ends is tested elsewhere
