@@ -405,9 +405,8 @@ class Wiring:
 
         private_here = private | LANE | {"show_progress_on": one["result"]}
         given: dict[str, Any] = {"inputs": [*chosen, one["picture"]], "outputs": result} | private_here
-        for event in (one["picture"].upload, one["picture"].input, one["go"].click):
-            if event is not one["go"].click:
-                event(self.translate, trigger_mode="always_last", show_progress="full", **given)
+        for event in (one["picture"].upload, one["picture"].input):
+            event(self.translate, trigger_mode="always_last", show_progress="full", **given)
         one["go"].click(
             self.translate_any,
             [*chosen, one["front"], one["picture"], one["sketch_pad"], one["facades_pad"]],

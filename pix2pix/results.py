@@ -13,11 +13,10 @@ from torch import device
 from pix2pix import images
 from pix2pix.config import TrainingConfig
 from pix2pix.data import PairDataset
-from pix2pix.evaluation import Evaluation, Record, baselines, evaluate
+from pix2pix.evaluation import Evaluation, Record, as_read, baselines, evaluate
 from pix2pix.files import replacing, write_json
 from pix2pix.inference import Translator
 from pix2pix.networks import Generator, JudgesPairs
-from pix2pix.pairs import Picture
 from pix2pix.run_folder import persistently
 from pix2pix.watchdog import Watchdog
 
@@ -67,7 +66,11 @@ class Results:
     def rehearse(self, G: Generator, on: device) -> None:
         """Measure one pair and keep nothing: what validation cannot do is found before hours of training."""
         translate = Translator(G, self.validation.model, on)
-        evaluate(lambda pictures: translate([self._as_read(p) for p in pictures]), self.validation, 1)
+        evaluate(
+            lambda pictures: translate([as_read(p, self.validation.model) for p in pictures]),
+            self.validation,
+            1,
+        )
 
     def validate(self, step: int, G: Generator, D: JudgesPairs, on: device) -> Evaluation:
         """Measure and draw what G makes of the validation pairs; publish G and D if it is the best so far."""
@@ -75,7 +78,7 @@ class Results:
         outputs: list[Any] = []
 
         def watched(pictures: list) -> list:
-            drawn = translate([self._as_read(picture) for picture in pictures])
+            drawn = translate([as_read(picture, self.validation.model) for picture in pictures])
             arrays = (images.to_array(picture, "raw") for picture in drawn)
             outputs.extend(images.to_integers(array, np.uint8) for array in arrays)
             return drawn
@@ -89,13 +92,6 @@ class Results:
             self.say(verdict)
         persistently("The validation", lambda: self._write(step, result, G, D), self.say)
         return result
-
-    def _as_read(self, picture: Picture) -> Picture:
-        """A picture as the translator takes it: raw channels make no picture, so arrays are asked of it."""
-        model = self.validation.model
-        if model.output_color != "raw" or isinstance(picture, np.ndarray):
-            return picture
-        return images.to_array(picture, "raw" if model.input_color == "raw" else "rgb")
 
     def _write(self, step: int, result: Evaluation, G: Generator, D: JudgesPairs) -> None:
         _write_sheet(result, self.folder / "validation" / f"step-{step:08d}.png")

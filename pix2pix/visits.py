@@ -71,7 +71,6 @@ class Visits:
     def __init__(self, catalogue: Catalogue, folder: Path):
         self.catalogue, self.folder = catalogue, folder
         self._drawing = threading.Lock()
-        self._loading = threading.Lock()
 
     def start(self) -> None:
         """Begin to load models, look for new ones, and forget old files, in the background."""
@@ -101,24 +100,25 @@ class Visits:
         """Translate several; one that fails does not stop the others, and is named."""
         kept = list(paths)[: uploads.MOST_FILES]
         failures = [html.escape(f"{Path(path).name}: more than {len(kept)}") for path in paths[len(kept) :]]
-        folder, done = self._new_folder(), []
+        folder = self._new_folder()
+        done: list[Path] = []
         for path in progress(kept):
             try:
-                done.append((Path(path).stem, self.translate(task, key, path).output))
+                done.append(self.translate(task, key, path).output)
             except UserError as error:
                 failures.append(html.escape(str(error)))
         archive = None
         if done:
             archive = folder / f"{task}.zip"
             with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as file:
-                for number, (_, output) in enumerate(done, 1):
+                for number, output in enumerate(done, 1):
                     file.write(output, f"{number:02d}-{output.name}")
         text = f"<p class='done'>{len(done)} of {len(paths)} translated.</p>"
         if failures:
             text += (
                 "<ul class='alert' role='alert'>" + "".join(f"<li>{line}</li>" for line in failures) + "</ul>"
             )
-        return Batch([output for _, output in done], archive, text)
+        return Batch(done, archive, text)
 
     def derive(self, task: str, path: str) -> Path:
         """Make a task's input from the photo in a file, such as a drawing. Raises UserError."""
