@@ -15,6 +15,7 @@ from pix2pix.config import ModelConfig
 from pix2pix.errors import ConfigError, ModelError
 from pix2pix.networks import Generator
 from pix2pix.normalization import frozen_statistics, per_picture_statistics
+from pix2pix.resize_convolution import compose_resizes
 
 
 class TorchBackend:
@@ -40,6 +41,7 @@ class TorchBackend:
         if owned:
             with torch.no_grad():
                 _fold_batch_norms(self.generator)
+                compose_resizes(self.generator)
             self.generator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def draw(self, x: np.ndarray, seed: int = 0) -> np.ndarray:

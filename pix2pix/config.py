@@ -21,7 +21,7 @@ GeneratorName = Literal[
 ]  # fmt: skip
 DiscriminatorName = Literal["patch", "pixel", "article", "multiscale"]
 NormName = Literal["instance", "batch", "none"]
-UpsampleName = Literal["transpose", "resize"]
+UpsampleName = Literal["transpose", "resize", "resize_3x3"]
 DropoutBlocks = Literal["first_three", "after_innermost"]
 ColorName = Literal["rgb", "grey", "l", "ab", "raw"]
 GanMode = Literal["vanilla", "lsgan", "hinge", "wgangp"]
@@ -204,7 +204,8 @@ class TrainingConfig:
     dropout: float = 0.5
     """Dropout in G's first decoder blocks (the paper's noise); off at inference."""
     upsample: UpsampleName = "transpose"
-    """How G's decoder grows: transposed convolutions (paper), or resize and convolve (no checkerboards)."""
+    """How G's decoder grows: transposed convolutions (paper), or resize and convolve (no checkerboards), by
+    the article's 4x4 kernels or by 3x3 ones, which are as quick as transposing."""
     discriminator: DiscriminatorName = "patch"
     """PatchGAN, PixelGAN, the article's, or PatchGANs at several scales."""
     discriminator_layers: int = 3

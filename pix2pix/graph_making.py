@@ -17,6 +17,7 @@ from pix2pix.config import ModelConfig
 from pix2pix.files import replacing
 from pix2pix.graphs import Facts, GraphError
 from pix2pix.networks import Generator
+from pix2pix.resize_convolution import compose_resizes
 
 LARGEST_DIFFERENCE = 1.0
 """From the PyTorch network, in 8-bit levels, of a graph in fp32."""
@@ -41,7 +42,9 @@ def make_graph(folder: Path, config: ModelConfig, path: Path, load: Callable[[Pa
 def exportable(folder: Path, config: ModelConfig) -> TorchBackend:
     """The network as it is exported: batch norms folded where they can be, instance norms as such."""
     folds = config.normalization == "running"
-    return TorchBackend(Generator.from_folder(folder, config), config, "cpu", owned=folds)
+    network = TorchBackend(Generator.from_folder(folder, config), config, "cpu", owned=folds)
+    compose_resizes(network.generator)
+    return network
 
 
 def write_graph(network: TorchBackend, path: Path) -> None:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from pix2pix.config import DiscriminatorConfig, ModelConfig
 from pix2pix.pretrained import Pretrained
+from pix2pix.resize_convolution import ResizeConv2d
 
 _DEPTHS = {
     "unet_256": 8, "unet_128": 7, "unet_article": 7, "resnet_9blocks": 9, "resnet_6blocks": 6,
@@ -21,7 +22,7 @@ _DEPTHS = {
 GENERATORS = tuple(_DEPTHS)
 DISCRIMINATORS = ("patch", "pixel", "article", "multiscale")
 NORMS = ("instance", "batch", "none")
-UPSAMPLES = ("transpose", "resize")
+UPSAMPLES = ("transpose", "resize", "resize_3x3")
 DROPOUT_BLOCKS = ("first_three", "after_innermost")
 
 
@@ -163,7 +164,8 @@ class UNetGenerator(_UNet):
     """The paper's U-Net (Isola et al. 2017, section 3.2.1, appendix 6.1.1); by default 54,414,531 parameters.
 
     `depth` 8 is the paper's for 256 pixels, 7 the one for 128. `upsample="resize"` puts nearest x2 and a 4x4
-    convolution in place of the transposed convolution, against checkerboards (Odena et al. 2016).
+    convolution in place of the transposed convolution, against checkerboards (Odena et al. 2016);
+    "resize_3x3" has a kernel with a middle, and little more than half the weights.
     `dropout_blocks="after_innermost"` moves dropout to where the PyTorch port has it: in all blocks of eight
     times the width but the innermost, which at depth 8 are the second to fourth.
     """
@@ -277,8 +279,9 @@ class HugGANUNetGenerator(_UNet):
             drop = _dropout(dropout if i < 4 else 0.0)
             self.decoder.append(_block(**up, norm=_norm(norm, outputs), activation=nn.ReLU(), dropout=drop))
             inputs = 2 * outputs
-        last = _double("resize", 4, inputs, out_channels) | {"pad": nn.ZeroPad2d((2, 1, 2, 1))}
-        self.decoder.append(_block(**last, tanh=nn.Tanh()))
+        last = nn.Conv2d(inputs, out_channels, 4)
+        grown = {"upsample": nn.Upsample(scale_factor=2), "pad": nn.ZeroPad2d((2, 1, 2, 1))}
+        self.decoder.append(_block(**grown, conv=last, tanh=nn.Tanh()))
 
 
 class ResNetGenerator(Generator):
@@ -506,10 +509,11 @@ def _double(upsample: str, kernel: int, inputs: int, outputs: int, bias: bool = 
     if upsample == "transpose":
         conv = nn.ConvTranspose2d(inputs, outputs, kernel, 2, 1, output_padding=4 - kernel, bias=bias)
         return {"conv": conv}
-    pad = _same_4x4() if kernel == 4 else nn.ReflectionPad2d(1)
+    if kernel == 4:
+        return {"conv": ResizeConv2d(inputs, outputs, 3 if upsample == "resize_3x3" else 4, bias)}
     return {
         "upsample": nn.Upsample(scale_factor=2),
-        "pad": pad,
+        "pad": nn.ReflectionPad2d(1),
         "conv": nn.Conv2d(inputs, outputs, kernel, bias=bias),
     }
 

@@ -17,7 +17,7 @@ PACKAGE = ROOT / "pix2pix"
 LEVELS = [
     {"errors", "files", "interruption", "patience", "allocator"},
     {"config", "tasks", "repository", "images"},
-    {"networks", "normalization", "pretrained", "tiling", "losses", "metrics", "drawing", "contact_sheet"}
+    {"networks", "normalization", "pretrained", "resize_convolution", "tiling", "losses", "metrics", "drawing", "contact_sheet"}
     | {
         "toy",
         "toy_aerial",

@@ -433,23 +433,16 @@ def test_article_has_its_norm_behind_the_activation_on_all_levels_but_the_first(
     for block in (G.encoder[3], D.blocks[3]):
         assert [name for name, _ in block.named_children()] == ["conv", "activation", "norm"]
     names = [name for name, _ in G.decoder[3].named_children()]
-    assert names == ["upsample", "pad", "conv", "activation", "norm"]
+    assert names == ["conv", "activation", "norm"]
 
 
-def test_same_convolutions_pad_one_before_and_two_behind() -> None:
-    for name, network in (
-        ("decoder.0", ArticleUNetGenerator(width=1)),
-        ("blocks.4", ArticleDiscriminator(width=1)),
-    ):
-        block = network.get_submodule(name)
-        (convolution,) = convolutions(block)
-        initialize(convolution, std=0.0)
-        nn.init.ones_(convolution.weight[0, 0, 1, 1])  # the tap that then looks at its own position
-        doubling = [layer for layer in block.children() if isinstance(layer, nn.Upsample)]
-        x = picture(1, 6, 6, channels=convolution.in_channels)
-        padded = block.get_submodule("pad")(nn.Sequential(*doubling)(x))
-        expected = nn.Sequential(*doubling)(x)[:, :1]
-        torch.testing.assert_close(convolution(padded)[:, :1], expected)
+def test_a_same_convolution_pads_one_before_and_two_behind() -> None:
+    block = ArticleDiscriminator(width=1).get_submodule("blocks.4")
+    (convolution,) = convolutions(block)
+    initialize(convolution, std=0.0)
+    nn.init.ones_(convolution.weight[0, 0, 1, 1])  # the tap that then looks at its own position
+    x = picture(1, 6, 6, channels=convolution.in_channels)
+    torch.testing.assert_close(block(x)[:, :1], x[:, :1])
 
 
 def test_every_leak_is_a_fifth() -> None:
@@ -549,14 +542,14 @@ def test_dropout_is_the_only_difference_between_the_modes() -> None:
 )
 def test_resizing_leaves_no_checkerboard_where_transposing_does(build: Callable[..., Generator]) -> None:
     deviations = {}
-    for upsample in ("resize", "transpose"):
+    for upsample in ("resize", "resize_3x3", "transpose"):
         G = build(norm="none", dropout=0.0, upsample=upsample)
         roughen(G)
         y = G(torch.full((1, 3, 64, 64), 0.5)).double()
         interior = y[..., 24:40, 24:40]  # beyond the reach of the border's zeros
         phases = torch.stack([interior[..., i::2, j::2].mean((2, 3)) for i in (0, 1) for j in (0, 1)])
         deviations[upsample] = phases.std(0).max().item()
-    assert deviations["resize"] < 1e-6
+    assert deviations["resize"] < 1e-6 and deviations["resize_3x3"] < 1e-6
     assert deviations["transpose"] > 1e-3
 
 
@@ -783,7 +776,7 @@ def test_a_discriminator_is_built_by_its_name(name: str, kind: type[nn.Module]) 
         (lambda: ArticleDiscriminator(norm="layer"), "norm is 'layer'; choose one of instance, batch, none"),
         (
             lambda: ResNetGenerator(upsample="bilinear"),
-            "upsample is 'bilinear'; choose one of transpose, resize",
+            "upsample is 'bilinear'; choose one of transpose, resize, resize_3x3",
         ),
         (lambda: UNetGenerator(dropout=1.0), r"dropout is 1.0; a probability from 0 \(none\) to below 1"),
         (lambda: ArticleUNetGenerator(dropout=-0.1), "dropout is -0.1; a probability"),
