@@ -49,10 +49,11 @@ def transposed_kernel(weight: Tensor) -> Tensor:
 @cache
 def _sums(side: int) -> Tensor:
     """[k^2, (k + 1)^2] of zeros and ones: which taps of the convolution make which of the transposed."""
-    along = torch.zeros(side, side + 1)
-    for tap in range(side):
-        along[tap, side - 1 - tap] = along[tap, side - tap] = 1.0
-    return torch.kron(along, along)
+    with torch.inference_mode(False):  # it is kept, and may be needed for gradients next
+        along = torch.zeros(side, side + 1)
+        for tap in range(side):
+            along[tap, side - 1 - tap] = along[tap, side - tap] = 1.0
+        return torch.kron(along, along)
 
 
 def compose_resizes(module: nn.Module) -> None:

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pix2pix.networks import UNetGenerator
-from pix2pix.resize_convolution import ResizeConv2d, compose_resizes
+from pix2pix.resize_convolution import ResizeConv2d, _sums, compose_resizes
 
 
 def one_after_the_other(conv: ResizeConv2d, x: Tensor) -> Tensor:
@@ -52,3 +52,13 @@ def test_a_composed_network_draws_the_same_picture_without_a_resize_convolution(
     assert not any(isinstance(layer, ResizeConv2d) for layer in G.modules())
     assert sum(isinstance(layer, nn.ConvTranspose2d) for layer in G.modules()) == 3
     torch.testing.assert_close(after, before, rtol=1e-5, atol=1e-5)
+
+
+def test_it_learns_after_it_has_drawn_in_inference_mode() -> None:
+    """A run validates before its first step, in a mode whose tensors no gradient may need."""
+    _sums.cache_clear()
+    conv, x = ResizeConv2d(2, 3, 3), torch.randn(1, 2, 8, 8)
+    with torch.inference_mode():
+        conv(x)
+    conv(x).sum().backward()
+    assert conv.weight.grad is not None
