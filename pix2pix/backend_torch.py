@@ -9,7 +9,6 @@ from itertools import pairwise
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from pix2pix.config import ModelConfig
 from pix2pix.errors import ConfigError, ModelError
@@ -30,14 +29,16 @@ class TorchBackend:
         device: str | torch.device = "auto",
         owned: bool = False,
     ):
-        """Weights that are not `owned` stay as they are and follow further training; others are made fast.
+        """Weights that are not `owned` stay as they are and follow further training.
+
+        A network that is owned becomes the backend's: it is folded and laid out for speed, in place.
 
         Raises ModelError if they are not of the network that `config` describes.
         """
         self.config = config
         self.device = choose_device(device)
         self._noise = torch.Generator("cpu")  # of our own: the caller's random state is not ours to move
-        self.generator = self._own_network(generator)
+        self.generator = self._set_up(generator if owned else self._own_network(generator))
         if owned:
             with torch.no_grad():
                 _fold_batch_norms(self.generator)
@@ -73,6 +74,10 @@ class TorchBackend:
             G.load_state_dict(generator.state_dict(), strict=True, assign=True)
         except RuntimeError as error:
             raise ModelError(f"The generator is not the one its configuration describes: {error}") from error
+        return G
+
+    def _set_up(self, G: Generator) -> Generator:
+        """As the contract says, and for drawing only."""
         G.to(self.device, torch.float32)
         if self.config.normalization == "picture":
             per_picture_statistics(G)
@@ -119,19 +124,16 @@ def _fold_batch_norms(G: nn.Module) -> None:
                 continue
             if norm.running_mean is None or norm.running_var is None:
                 continue
-            conv.double()  # a small variance would magnify what single precision rounds away
-            norm.double()
-            conv.weight, conv.bias = fuse_conv_bn_weights(
-                conv.weight,
-                conv.bias,
-                norm.running_mean,
-                norm.running_var,
-                norm.eps,
-                norm.weight,
-                norm.bias,
-                transpose=isinstance(conv, nn.ConvTranspose2d),
-            )
-            conv.float()
+            # In double, for a small variance magnifies what single precision rounds away; one number a
+            # channel is enough for that, and the weights are then only multiplied by it.
+            scale = (norm.running_var.double() + norm.eps).rsqrt()
+            scale = scale if norm.weight is None else scale * norm.weight.double()
+            shift = -norm.running_mean.double() * scale
+            shift = shift if norm.bias is None else shift + norm.bias.double()
+            shift = shift if conv.bias is None else shift + conv.bias.double() * scale
+            outputs = (1, -1, 1, 1) if isinstance(conv, nn.ConvTranspose2d) else (-1, 1, 1, 1)
+            conv.weight.mul_(scale.float().view(outputs))
+            conv.bias = nn.Parameter(shift.float())
             setattr(block, following, nn.Identity())
     G.requires_grad_(False)
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from pix2pix import graphs
+from pix2pix import graph_trust, graphs
 from pix2pix.config import ModelConfig
 from pix2pix.errors import ConfigError, ModelError
 from pix2pix.patience import log
@@ -111,7 +111,8 @@ def open_backend(
         return open_torch(folder, config, device)
     if name == "auto":
         return _ready(folder, config, device) or open_torch(folder, config, device)
-    return open_graph(name, _graph(name, precision, folder, config, None if local_files_only else (token,)))
+    path = _graph(name, precision, folder, config, None if local_files_only else (token,))
+    return open_graph(name, path)
 
 
 def open_torch(folder: Path, config: ModelConfig, device: Any) -> TorchBackend:
@@ -146,18 +147,35 @@ def _ready(folder: Path, config: ModelConfig, device: Any) -> Backend | None:
     if not is_cpu(device):
         return None
     weights = folder / "model.safetensors"
-    digest, size = graphs.sha256(weights), weights.stat().st_size
+    digest, size = graph_trust.sha256(weights), weights.stat().st_size
     for path in (shipped, graphs.cached(digest, config)):
         if not path.is_file():
             continue
         problem = graphs.fault(path, digest, size, config)
         for name in () if problem else installed():
             try:
-                return open_graph(name, path)
+                return _trusted(open_graph(name, path), path, folder, digest, config)
             except (ModelError, ImportError) as error:
                 problem = str(error)
-        log(f"{path} is not used: {problem}.")
+        log(problem if str(path) in problem else f"{path} is not used: {problem}.")
     return None
+
+
+def _trusted(graph: Backend, path: Path, folder: Path, digest: str, config: ModelConfig) -> Backend:
+    """The graph, once it is known to draw what the model's weights draw: whoever wrote it may say anything.
+
+    Raises GraphError where it draws something else. Without PyTorch there is nothing to compare it with.
+    """
+    if graph_trust.is_trusted(path, digest, config):
+        return graph
+    try:
+        from pix2pix.graph_making import require_same_pictures
+    except ImportError:
+        log(f"{path} is used as it came: without PyTorch it cannot be compared with the model's weights.")
+        return graph
+    require_same_pictures(folder, config, path, graph)
+    graph_trust.trust(path, digest, config)
+    return graph
 
 
 def _graph(
@@ -165,12 +183,17 @@ def _graph(
 ) -> Path:
     """The model's graph: shipped, on the Hub (asked with the token in `hub`), in the cache, or made now."""
     weights = folder / "model.safetensors"
-    digest, size = graphs.sha256(weights), weights.stat().st_size
+    digest, size = graph_trust.sha256(weights), weights.stat().st_size
     shipped: Path | None = folder / graphs.NAMES[precision]
     assert shipped is not None
     if not shipped.is_file():
         shipped = graphs.fetched(folder, graphs.NAMES[precision], *hub) if hub else None
     problem = graphs.fault(shipped, digest, size, config, precision) if shipped else ""
+    if shipped and not problem and precision == "fp32":
+        try:
+            _trusted(open_graph(name, shipped), shipped, folder, digest, config)
+        except ModelError as error:
+            problem = str(error)
     if shipped and not problem:
         return shipped
     if precision != "fp32":
@@ -181,7 +204,7 @@ def _graph(
             f"{reason}. `pix2pix export --{precision}` makes one, if that is good enough."
         )
     if problem:
-        log(f"{shipped} is not used: {problem}. A graph is made anew.")
+        log(f"{shipped} is not used: {problem}\nA graph is made anew.")
     path = graphs.cached(digest, config)
     if path.is_file() and not graphs.fault(path, digest, size, config):
         return path
@@ -194,4 +217,5 @@ def _graph(
         ) from error
     log(f"{folder} has no exported graph: it is made once, and kept as {path}.")
     make_graph(folder, config, path, partial(open_graph, name))
+    graph_trust.trust(path, digest, config)
     return path

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from pix2pix import backends, graph_making, graphs, images, metrics, quantization, toy
+from pix2pix import backends, graph_making, graph_trust, graphs, images, metrics, quantization, toy
 from pix2pix.backend_torch import TorchBackend
 from pix2pix.config import ModelConfig
 from pix2pix.errors import ConfigError, ModelError
@@ -95,6 +95,7 @@ def export(
         )
         graphs.stamped(temporary, facts)
         del graph
+    graph_trust.trust(output, facts.weights, config)
     return Exported(
         output, precision, runner, [list(x.shape[:3]) for x in batches], cost, output.stat().st_size
     )

@@ -39,6 +39,12 @@ def make_graph(folder: Path, config: ModelConfig, path: Path, load: Callable[[Pa
     return facts
 
 
+def require_same_pictures(folder: Path, config: ModelConfig, path: Path, graph: Any) -> None:
+    """Raises GraphError where the opened graph at `path` draws other pictures than the model in `folder`."""
+    network = exportable(folder, config)
+    require_close(path, compared(network, graph, seeded_pictures(network)))
+
+
 def exportable(folder: Path, config: ModelConfig) -> TorchBackend:
     """The network as it is exported: batch norms folded where they can be, instance norms as such."""
     folds = config.normalization == "running"

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 from test_inference import KINDS, NORMS, contract, levels, network, photo
 
-from pix2pix import Translator, backends, cli, graphs, inference
+from pix2pix import Translator, backends, cli, graph_making, graph_trust, graphs, inference
 from pix2pix.errors import ConfigError, ModelError
 from pix2pix.networks import Generator
 
@@ -111,6 +111,48 @@ def test_a_graph_that_is_not_the_models_is_not_run(model, tmp_path, spoil):
     assert load(model).backend == "torch"
     translate = load(model, "onnx")  # made anew
     assert farthest(translate, load(model, "torch")) <= 1
+
+
+def forged(model: Path, tmp_path: Path) -> Path:
+    """A graph that draws by other weights, and says of itself that it is the model's."""
+    other = tmp_path / "other"
+    network(contract(), seed=1).save_pretrained(other)
+    path = model / graphs.NAMES["fp32"]
+    path.parent.mkdir()
+    graph_making.write_graph(graph_making.exportable(other, contract()), path)
+    weights = graphs.sha256(model / "model.safetensors")
+    graphs.stamped(path, graphs.Facts(weights, contract().to_dict(), difference=0.0))
+    return path
+
+
+def test_a_graph_that_lies_about_its_weights_is_not_run(model, tmp_path, caplog):
+    path = forged(model, tmp_path)
+    assert graphs.fault(path, graphs.sha256(model / "model.safetensors"), 10**6, contract()) == ""
+    assert load(model).backend == "torch"
+    assert "draws other pictures" in caplog.text
+    assert farthest(load(model, "onnx"), load(model, "torch")) <= 1, "another was made"
+
+
+def test_a_strangers_graph_is_compared_once_and_then_known(model, monkeypatch):
+    shipped(model)
+    shutil.rmtree(graphs.cache_folder().parent / "trusted")
+    compared = []
+    monkeypatch.setattr(graph_making, "require_same_pictures", lambda *_: compared.append(1))
+    assert [load(model).backend, load(model).backend] == ["openvino"] * 2
+    assert compared == [1]
+
+
+def test_a_file_is_hashed_again_only_when_it_was_touched(model, monkeypatch):
+    path, read = model / "model.safetensors", []
+    plain = graphs.sha256
+    monkeypatch.setattr(graphs, "sha256", lambda path: read.append(path) or plain(path))
+    before = graph_trust.sha256(path)
+    assert graph_trust.sha256(path) == before == plain(path)
+    status = path.stat()
+    network(contract(), seed=1).save_pretrained(model)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))  # as old as before, and of the same size
+    assert graph_trust.sha256(path) == plain(path) != before
+    assert read == [path, path]
 
 
 def test_weights_outside_of_the_file_are_never_read(model):

@@ -17,7 +17,8 @@ PACKAGE = ROOT / "pix2pix"
 LEVELS = [
     {"errors", "files", "interruption", "patience", "allocator"},
     {"config", "tasks", "repository", "images"},
-    {"networks", "normalization", "pretrained", "resize_convolution", "tiling", "losses", "metrics", "drawing", "contact_sheet"}
+    {"networks", "normalization", "pretrained", "resize_convolution", "tiling", "losses", "metrics"}
+    | {"drawing", "contact_sheet"}
     | {
         "toy",
         "toy_aerial",
@@ -41,6 +42,7 @@ LEVELS = [
         "backend_openvino",
         "graphs",
         "graph_making",
+        "graph_trust",
         "augmentation",
         "pair_cache",
         "evaluation",
