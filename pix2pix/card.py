@@ -70,12 +70,14 @@ def render(folder: str | os.PathLike[str], repo_id: str | None = None) -> str:
             "samples": (folder / "samples.png").is_file(),
             "drawn": card_facts.is_drawn(training),
             "drawn_samples": record.get("samples") == "drawn" and not card_facts.is_drawn(training),
+            "other_samples": record.get("samples") == "other",
+            "samples_credit": record.get("samples_credit"),
             "judged": bool(judge),
             "training": training,
             "facts": card_facts.about_training(folder, model, training, judge),
             "command": training.get("run", {}).get("command"),
             **card_facts.task_words(get_task(model.task), model),
-            **card_facts.measures(record, training),
+            **card_facts.measures(record, training, model),
         }
     except (KeyError, TypeError, ValueError, AttributeError, OSError) as error:
         raise CardError(

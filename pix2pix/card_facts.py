@@ -40,6 +40,11 @@ SHOWN = {
     "l1": Shown("L1", "↓", 4, "Mean absolute error (0 to 1)"),
 }
 """The measures of a card, in their order."""
+HUES = {
+    "lab_a": Shown("Histogram of a (green to red)", "↑", 3, "Histogram intersection of a*"),
+    "lab_b": Shown("Histogram of b (blue to yellow)", "↑", 3, "Histogram intersection of b*"),
+}
+"""What a card says, too, of a model that draws hues alone."""
 BASELINES = {"copy_input": "copied input", "mean_target": "mean target", "l1_only": "trained on L1 alone"}
 
 
@@ -97,10 +102,11 @@ def hardware(processes: int = 1) -> str:
 # ---- measures ---------------------------------------------------------------------------------------------
 
 
-def measures(record: Mapping[str, Any], training: Mapping[str, Any]) -> dict[str, Any]:
+def measures(record: Mapping[str, Any], training: Mapping[str, Any], model: ModelConfig) -> dict[str, Any]:
     """The table of measures, and what must be said beside it."""
     best, baselines = record.get("best") or {}, record.get("baselines", {})
-    shown = {key: SHOWN[key] for key in SHOWN if key in best}
+    known = SHOWN | HUES if model.output_color == "ab" else SHOWN
+    shown = {key: words for key, words in known.items() if key in best}
     names = [name for name in BASELINES if name in baselines]
     intervals = best.get("intervals", {})
     rows, beaten = [], {}

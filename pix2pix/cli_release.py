@@ -36,6 +36,12 @@ def declare(commands: Any) -> None:
         action="store_true",
         help="show drawn pictures in samples.png: those of the data may not be handed on",
     )
+    parser.add_argument(
+        "--samples",
+        metavar="D",
+        help="show the pairs of this folder in samples.png, or its photos where inputs are made from them",
+    )
+    parser.add_argument("--samples_credit", metavar="TEXT", help="whose they are; stands on the card")
     parser.set_defaults(run=run)
 
 
@@ -49,6 +55,8 @@ def run(options: argparse.Namespace) -> int:
         split=options.split,
         beside=options.beside,
         drawn_samples=options.drawn_samples,
+        samples=options.samples,
+        samples_credit=options.samples_credit,
     )
     size = (options.output / "model.safetensors").stat().st_size
     values = ", ".join(

@@ -58,7 +58,7 @@ class Measures:
     swd: float  # sliced Wasserstein distance of patches, x 1000; 0 for equal sets
     count: int  # pictures
     per_picture: dict[str, list[float]]  # l1, psnr, ssim, sharpness, in the order given
-    intervals: dict[str, list[float]]  # their 95 % intervals [low, high] over the set; none of few pictures
+    intervals: dict[str, list[float]]  # 95 % intervals [low, high] of all but swd; none of few pictures
 
     @property
     def lab(self) -> float:
@@ -101,7 +101,8 @@ def measure(outputs: Sequence[np.ndarray], targets: Sequence[np.ndarray]) -> Mea
         for function in (l1, psnr, ssim, sharpness)
     }
     gradients = np.array([[_gradient(picture) for picture in pictures] for pictures in (outputs, targets)])
-    lab = lab_histogram_intersection(outputs, targets)
+    histograms = [_lab_histograms(pictures) for pictures in (outputs, targets)]
+    lab = [_intersection(*counts) for counts in zip(*histograms, strict=True)]
     return Measures(
         l1=float(np.mean(per_picture["l1"])),
         psnr=float(np.mean(per_picture["psnr"])),
@@ -113,7 +114,7 @@ def measure(outputs: Sequence[np.ndarray], targets: Sequence[np.ndarray]) -> Mea
         swd=sliced_wasserstein(outputs, targets),
         count=len(pairs),
         per_picture=per_picture,
-        intervals=_intervals(per_picture, gradients),
+        intervals=_intervals(per_picture, gradients) | _lab_intervals(*histograms),
     )
 
 
@@ -171,7 +172,7 @@ def lab_histogram_intersection(
     """
     outputs, targets = _checked(outputs, targets)
     first, second = _lab_histograms(outputs), _lab_histograms(targets)
-    lightness, a, b = (float(np.minimum(p, q).sum()) for p, q in zip(first, second, strict=True))
+    lightness, a, b = (_intersection(p, q) for p, q in zip(first, second, strict=True))
     return lightness, a, b
 
 
@@ -273,8 +274,8 @@ def _ratio(output: Any, target: Any) -> Any:
 def _intervals(per_picture: dict[str, list[float]], gradients: np.ndarray) -> dict[str, list[float]]:
     """95 % percentile intervals of the means, pictures resampled with replacement (Efron 1979).
 
-    `gradients` is [2, pictures], of outputs and targets. lab and swd have none: they compare whole sets, and
-    a resampled set, with its repeated pictures, always lies further from the other than the set itself.
+    `gradients` is [2, pictures], of outputs and targets. swd has none: it compares whole sets, and a
+    resampled set, with its repeated pictures, always lies further from the other than the set itself.
     """
     count = gradients.shape[1]
     if count < RESAMPLE_LEAST:
@@ -287,15 +288,48 @@ def _intervals(per_picture: dict[str, list[float]], gradients: np.ndarray) -> di
 
 
 def _lab_histograms(pictures: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """The shares of the set's pixels in the bins of L*, a* and b*."""
-    counts = [np.zeros(bins, np.int64) for bins, _, _ in LAB_BINS]
-    for picture in pictures:
+    """Of L*, a* and b* each [pictures, bins]: the shares of a picture's pixels, weighed by its size."""
+    counts = [np.zeros((len(pictures), bins)) for bins, _, _ in LAB_BINS]
+    for number, picture in enumerate(pictures):
         rgb = picture if picture.shape[2] == 3 else np.repeat(_luminance(picture)[:, :, None], 3, axis=2)
         lab = rgb_to_lab(rgb.reshape(-1, 3).astype(np.float32) / 255)
         for count, values, (bins, lowest, highest) in zip(counts, lab.T, LAB_BINS, strict=True):
             indices = ((values - lowest) * (bins / (highest - lowest))).astype(np.int64)
-            count += np.bincount(np.clip(indices, 0, bins - 1), minlength=bins)
-    return [count / count.sum() for count in counts]
+            count[number] = np.bincount(np.clip(indices, 0, bins - 1), minlength=bins)
+    return counts
+
+
+def _intersection(outputs: np.ndarray, targets: np.ndarray) -> float:
+    """Of two sets' histograms, [pictures, bins] each: what their pooled shares have in common."""
+    return float(_left_in_common(outputs.sum(0), targets.sum(0)))
+
+
+def _left_in_common(outputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """[..., bins] counts -> [...]: the intersection of their shares."""
+    shares = [counts / counts.sum(-1, keepdims=True) for counts in (outputs, targets)]
+    return np.minimum(*shares).sum(-1)
+
+
+def _lab_intervals(outputs: list[np.ndarray], targets: list[np.ndarray]) -> dict[str, list[float]]:
+    """95 % intervals of the Lab intersections by the jackknife (Tukey 1958): every pair left out once.
+
+    Pairs resampled with repeats would lie further apart than the set itself; a set less one pair does not.
+    """
+    count = len(outputs[0])
+    if count < RESAMPLE_LEAST:
+        return {}
+    without = np.array([
+        _left_in_common(ours.sum(0) - ours, true.sum(0) - true)
+        for ours, true in zip(outputs, targets, strict=True)
+    ])  # fmt: skip  # [3, pictures]
+    values = np.array([_intersection(*both) for both in zip(outputs, targets, strict=True)])
+    found = {}
+    for name, value, left in zip(
+        ("lab_l", "lab_a", "lab_b", "lab"), [*values, values.mean()], [*without, without.mean(0)], strict=True
+    ):
+        error = np.sqrt((count - 1) / count * np.square(left - left.mean()).sum())
+        found[name] = [float(max(0.0, value - 1.96 * error)), float(min(1.0, value + 1.96 * error))]
+    return found
 
 
 def _patches(

@@ -9,8 +9,6 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from pix2pix import card, repository
 from pix2pix.config import ModelConfig, TrainingConfig
 from pix2pix.data import PairDataset
@@ -36,18 +34,23 @@ def release(
     split: str | None = None,
     beside: Path | None = None,
     drawn_samples: bool = False,
+    samples: str | None = None,
+    samples_credit: str | None = None,
 ) -> Evaluation:
     """Write weights in half precision, config.json, metrics.json, samples.png and README.md into `output`.
 
     Everything measured is measured on the weights as they are read back from there: on `split` (None: what
     the run was validated on) of `data` (None: where the run found its pairs). `beside` is another model, one
     trained on L1 alone, that is measured on the same pairs. With `drawn_samples` samples.png shows the drawn
-    town instead of pictures that may not be handed on. `output` appears whole or not at all.
+    town instead of pictures that may not be handed on, with `samples` the pairs (or the photos, where inputs
+    are made from them) of another folder, with whose they are. `output` appears whole or not at all.
 
     Raises ConfigError where `output` is taken or no pairs are found; ModelError for no trained folder.
     """
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise ConfigError(f"--output {output} is there already; nothing is overwritten. Name a new folder.")
+    if drawn_samples and samples is not None:
+        raise ConfigError(f"--drawn_samples and --samples {samples}: give one, samples.png shows one set.")
     model = ModelConfig.from_dict(repository.read_config(repository.resolve(run)))
     training = _training(run)
     config = _config(training, data)
@@ -65,12 +68,14 @@ def release(
             found["l1_only"] = evaluate(Translator.from_pretrained(beside), dataset).measures
         record = _record(run, result) | {
             "split": split,
-            "samples": "drawn" if drawn_samples else "measured",
+            "samples": "drawn" if drawn_samples else "measured" if samples is None else "other",
+            **({"samples_credit": samples_credit} if samples_credit else {}),
             "baselines": {name: measures.as_dict() for name, measures in found.items()},
         }
         write_json(folder / "metrics.json", record)
         write_json(folder / "training_config.json", _without_paths(training))
-        sheet = result.sheet if not drawn_samples else _drawn_sheet(folder, config, model)
+        shown = _shown(config, model, drawn_samples, samples)
+        sheet = result.sheet if shown is None else evaluate(Translator.from_pretrained(folder), shown).sheet
         with replacing(folder / "samples.png") as path:
             sheet.save(path)
         card.write_card(folder)
@@ -137,9 +142,24 @@ def _without_paths(training: dict[str, Any]) -> dict[str, Any]:
         for name in ("train_data_dir", "output_dir", "resume_from_checkpoint")
         if training.get(name)
     }
-    return training | named
+    run = dict(training.get("run", {}))
+    for name in named:
+        if "command" in run:
+            run["command"] = run["command"].replace(f"--{name} {training[name]}", f"--{name} {named[name]}")
+    return training | named | ({"run": run} if run else {})
 
 
-def _drawn_sheet(folder: Path, config: TrainingConfig, model: ModelConfig) -> Image.Image:
-    pairs = Drawn(model.task, SHOWN, config.resolved_load_size, DRAWN_FROM)
-    return evaluate(Translator.from_pretrained(folder), PairDataset(pairs, config, model)).sheet
+def _shown(
+    config: TrainingConfig, model: ModelConfig, drawn: bool, samples: str | None
+) -> PairDataset | None:
+    """The pairs of samples.png; None: those that are measured."""
+    if drawn:
+        return PairDataset(Drawn(model.task, SHOWN, config.resolved_load_size, DRAWN_FROM), config, model)
+    if samples is None:
+        return None
+    elsewhere = dataclasses.replace(config, dataset_name=None, dataset_revision=None, train_data_dir=samples)
+    pairs = find_pairs(elsewhere, config.train_split)
+    if pairs is None or not len(pairs.names):
+        raise ConfigError(f"--samples {samples} holds no pairs, and no photos to make inputs from.")
+    check_pairs(pairs, model=model)
+    return PairDataset(pairs, elsewhere, model)

@@ -69,9 +69,14 @@ class Catalogue:
         device: Any = "auto",
         capacity: int = CAPACITY,
         capacity_bytes: int = CAPACITY_BYTES,
+        shipped: Mapping[str, Path] | None = None,
     ):
-        """`slots` of each task, in the order of offering; a task without one of its own gets the owner's."""
+        """`slots` of each task, in the order of offering; a task without one of its own gets the owner's.
+
+        `shipped` are the folders of the models that ship, whose samples are the page's examples.
+        """
         self.owner, self.device = owner, device
+        self.shipped = dict(shipped or {})
         self.capacity, self.capacity_bytes = capacity, capacity_bytes
         self._slots: dict[str, Slots] = {t: {s.offer.key: s for s in slots.get(t, ())} for t in TASKS}
         self._owners_tasks = {
@@ -111,7 +116,7 @@ class Catalogue:
                     slots[task].append(Slot(offers.hub_offer(task, source), None, device))
         for task, folder in found.items():
             slots[task].append(Slot(offers.shipped_offer(task), folder, device))
-        return cls(slots, offers.wanted_owner(hub_owner, environment), device=device)
+        return cls(slots, offers.wanted_owner(hub_owner, environment), device=device, shipped=found)
 
     # ---------------------------------------------------------------- what visitors ask
 

@@ -23,6 +23,7 @@ from PIL import Image
 from pix2pix import images, uploads, usage
 from pix2pix.card_facts import SHOWN
 from pix2pix.config import TaskId
+from pix2pix.contact_sheet import inputs_of
 from pix2pix.errors import ImageError, UserError
 from pix2pix.offers import Offer, ServingError
 from pix2pix.serving import Catalogue, Served
@@ -137,17 +138,28 @@ class Visits:
         return _draw(self.catalogue.served(task, key), frame)
 
     def examples(self, task: str, count: int) -> list[Path]:
-        """Inputs from our own pen, drawn at the first call."""
-        from pix2pix.toy import draw_pair
+        """Inputs to try: those that the shipped model shows on its samples.png, then some from our own pen.
 
+        They are cut out, or drawn, at the first call.
+        """
         folder = self.folder / EXAMPLES / task
         paths = [folder / f"{task}-{number + 1}.png" for number in range(count)]
         with self._drawing:
-            folder.mkdir(parents=True, exist_ok=True)
-            for number, path in enumerate(paths):
-                if not path.exists():
-                    _save(draw_pair(task, EXAMPLES_FROM + number)[0], path)
+            if not all(path.exists() for path in paths):
+                folder.mkdir(parents=True, exist_ok=True)
+                for path, picture in zip(paths, self._pictures(task, count), strict=True):
+                    _save(picture, path)
         return paths
+
+    def _pictures(self, task: str, count: int) -> list[Image.Image]:
+        from pix2pix.toy import draw_pair
+
+        shown, shipped = [], self.catalogue.shipped.get(task)
+        if shipped is not None and (shipped / "samples.png").is_file():
+            with Image.open(shipped / "samples.png") as sheet:
+                shown = inputs_of(sheet.convert("RGB"))[:count]
+        drawn = range(EXAMPLES_FROM, EXAMPLES_FROM + count - len(shown))
+        return shown + [draw_pair(task, index)[0] for index in drawn]
 
     def _new_folder(self) -> Path:
         folder = self.folder / secrets.token_urlsafe(24)

@@ -121,7 +121,7 @@ def test_intervals_stand_where_there_are_pictures_enough(model, pairs, tmp_path,
         shutil.copy(pairs / "train" / f"{index}.png", pairs / "test" / f"again{index}.png")
     assert measured("--model", model, "--data", pairs, "--json", tmp_path / "m.json") == 0
     content = json.loads((tmp_path / "m.json").read_text())["this_model"]
-    assert set(content["intervals"]) == {"l1", "psnr", "ssim", "sharpness"}
+    assert set(content["intervals"]) == {"l1", "psnr", "ssim", "sharpness", "lab_l", "lab_a", "lab_b", "lab"}
     low, high = content["intervals"]["psnr"]
     assert f"{low:.4g} to {high:.4g}" in capsys.readouterr().out
 

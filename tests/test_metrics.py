@@ -240,7 +240,7 @@ def noisy_pairs(count, seed=0):
 
 def test_intervals_hold_the_measure_and_agree_with_theory_on_a_mean():
     found = metrics.measure(*noisy_pairs(200))
-    assert set(found.intervals) == {"l1", "psnr", "ssim", "sharpness"}
+    assert set(found.intervals) == {"l1", "psnr", "ssim", "sharpness", "lab_l", "lab_a", "lab_b", "lab"}
     for name, (low, high) in found.intervals.items():
         assert low < getattr(found, name) < high, name
     for name in ("l1", "psnr", "ssim"):
@@ -261,3 +261,18 @@ def test_intervals_narrow_with_more_pictures_and_repeat_exactly():
 
 def test_a_handful_of_pictures_gets_no_interval():
     assert metrics.measure(*noisy_pairs(9)).intervals == {}
+
+
+def test_the_intervals_of_hues_are_as_wide_as_hues_differ_between_sets():
+    """Sets of pictures, each picture with a tint of its own: how far their intersections truly spread."""
+    random = np.random.RandomState(3)
+
+    def tinted(shift):
+        base = np.array([120, 120, 120]) + np.outer(random.normal(shift, 12, 40), (1, 0, -1))
+        return [np.clip(random.normal(c, 6, (12, 12, 3)), 0, 255).astype(np.uint8) for c in base]
+
+    sets = [metrics.measure(tinted(0), tinted(8)) for _ in range(40)]
+    for name in ("lab_a", "lab_b"):
+        spread = np.std([getattr(found, name) for found in sets])
+        claimed = np.median([np.diff(found.intervals[name]) for found in sets]) / (2 * 1.96)
+        assert 0.6 * spread < claimed < 1.6 * spread, name

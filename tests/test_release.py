@@ -88,6 +88,18 @@ def test_pictures_that_may_not_be_handed_on_are_not_on_the_sample_sheet(run, tmp
     assert "may not be handed on" not in (tmp_path / "with" / "README.md").read_text()
 
 
+def test_other_pairs_on_the_sample_sheet_are_credited(run, tmp_path):
+    shown = tiny_runs.write_pairs(tmp_path / "shown")
+    words = ["release", "--model", run, "--output", tmp_path / "out", "--samples", shown]
+    assert cli.main([*map(str, words), "--samples_credit", "Drawn by Ann."]) == 0
+    release(run, tmp_path / "measured")
+    sheets = [(tmp_path / name / "samples.png").read_bytes() for name in ("out", "measured")]
+    assert sheets[0] != sheets[1]
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert "None of these were trained on or measured. Drawn by Ann." in card
+    assert "spread evenly over those measured" not in card
+
+
 def test_no_folder_of_this_machine_is_handed_on(run, tmp_path, pairs):
     release(run, tmp_path / "out")
     for name in ("training_config.json", "README.md", "metrics.json", "config.json"):
@@ -109,6 +121,8 @@ def test_nothing_is_overwritten(run, tmp_path):
         (("--split", "tset"), "no split 'tset'"),
         (("--data", "./nowhere"), "nowhere"),
         (("--model", "empty"), "no model"),
+        (("--samples", "empty"), "empty"),
+        (("--samples", "empty", "--drawn_samples"), "give one"),
     ],
 )
 def test_a_mistake_is_told_in_a_line(run, tmp_path, capsys, words, said, monkeypatch, loopback):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import time
 import zipfile
 from dataclasses import replace
@@ -16,6 +17,7 @@ from trained_folder import trained_folder
 
 from pix2pix import Translator, images, toy, uploads, visits
 from pix2pix.config import TaskId
+from pix2pix.contact_sheet import contact_sheet, inputs_of
 from pix2pix.errors import ImageError, UserError
 from pix2pix.offers import Offer, ServingError
 from pix2pix.serving import Catalogue
@@ -212,6 +214,24 @@ def test_every_task_has_examples_that_were_never_trained_on(task: TaskId, visite
     assert min(drawn) >= 3_000_000
     visited.examples(task, 3)
     assert len(drawn) == 3  # drawn once
+
+
+def test_the_examples_are_the_inputs_on_the_shipped_models_sheet(model, tmp_path):
+    inputs = [toy.draw_pair("map", number, 32)[0] for number in range(2)]
+    blank = Image.new("RGB", (32, 32))
+    shutil.copytree(model, tmp_path / "shipped" / "map")
+    sheet = contact_sheet([[x, blank, blank] for x in inputs], ("input", "output", "truth"))
+    sheet.save(tmp_path / "shipped" / "map" / "samples.png")
+    (tmp_path / "kept").mkdir()
+    catalogue = Catalogue.from_settings([], environment={}, shipped=tmp_path / "shipped", device="cpu")
+    paths = Visits(catalogue, tmp_path / "kept").examples("map", 3)
+    shown = [np.asarray(Image.open(path)) for path in paths]
+    assert all(np.array_equal(a, np.asarray(b)) for a, b in zip(shown[:2], inputs, strict=True))
+    assert shown[2].shape == (256, 256, 3), "the third comes from our own pen"
+
+
+def test_a_picture_that_is_no_sheet_gives_no_examples():
+    assert inputs_of(Image.new("RGB", (300, 200))) == []
 
 
 # ---- words ------------------------------------------------------------------------------------------------
