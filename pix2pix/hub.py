@@ -143,8 +143,8 @@ class Publication:
         """Renew the card with the run's facts (card_facts.run_facts)."""
         try:
             card.write_card(self.folder, self.repo_id, facts)
-        except (UserError, OSError) as error:
-            self.say(f"The card was not written: {error}")
+        except Exception as error:  # of jinja2 too, whose template an upgrade may change under a running run
+            self.say(f"The card was not written: {type(error).__name__}: {error}")
 
     def push(self) -> None:
         """Push what is the best so far, if there is any."""
