@@ -4,9 +4,9 @@
 
 The peer runs as it does by default: float32, eagerly, pictures NCHW. Ours runs as its flags for a GPU say
 (channels_last, bf16 where asked for, CUDA graphs through torch.compile), and plainly in float32 as well. The
-sides alternate in one process, each timed to the end of its work. A float32 row counts if its picture is within
-one 8-bit level of the peer's, a bf16 row within a mean of half a level. `--quick --device cpu` shows that it
-runs. Prints Markdown tables.
+sides alternate in one process, each timed to the end of its work. A float32 row counts if its picture is
+within one 8-bit level of the peer's, a bf16 row within a mean of half a level. `--quick --device cpu` shows
+that it runs. Prints Markdown tables.
 """
 
 from __future__ import annotations
@@ -83,14 +83,15 @@ def inference_table(arguments: argparse.Namespace, device: torch.device) -> None
         }
         if device.type == "cuda":
             graphs = torch.compile(ours, mode="reduce-overhead")
-            sides["ours, bf16, CUDA graphs"] = autocast(device, lambda laid=laid: graphs(laid))  # type: ignore[misc]
+            sides["ours, bf16, CUDA graphs"] = autocast(device, lambda laid=laid, G=graphs: G(laid))  # type: ignore[misc]
         with torch.inference_mode():
             drawn = {side: work().float().clone() for side, work in sides.items()}  # type: ignore[union-attr]
             seconds = in_turns(sides, arguments.rounds, device)
         for side in sides:
             difference = (drawn[side] - drawn["peer"]).abs() * 127.5
             fair = difference.max() <= 1 if "bf16" not in side else difference.mean() <= 0.5
-            print(f"| {batch} | {side} | {1000 * seconds[side]:.3f} | {seconds['peer'] / seconds[side]:.2f} | "
+            ratio = seconds["peer"] / seconds[side]
+            print(f"| {batch} | {side} | {1000 * seconds[side]:.3f} | {ratio:.2f} | "
                   f"{difference.max():.2g} | {difference.mean():.2g}"
                   f"{'' if fair or side == 'peer' else ' **does not count**'} |", flush=True)  # fmt: skip
 
@@ -127,7 +128,7 @@ def our_step(width: int, device: torch.device, x: Tensor, real: Tensor, compiled
     for network in plain:
         initialize(network)
         network.to(device)
-    optimizers = [training.adam(network, config) for network in plain]
+    optimizer_G, optimizer_D = (training.adam(network, config) for network in plain)
     wrap = training.compiler(config)
     G, D = (wrap(network) for network in plain)
     objective = training.Objective.from_config(config)
@@ -135,7 +136,7 @@ def our_step(width: int, device: torch.device, x: Tensor, real: Tensor, compiled
     def step() -> Tensor:
         if compiled:
             torch.compiler.cudagraph_mark_step_begin()
-        losses = training.train_step(G, D, [(x, real)], *optimizers, objective, plain_D=plain[1])
+        losses = training.train_step(G, D, [(x, real)], optimizer_G, optimizer_D, objective, plain_D=plain[1])
         return losses["D"]
 
     return step

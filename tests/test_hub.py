@@ -412,3 +412,13 @@ def test_the_cards_own_example_draws_a_picture(loopback, ann, model, tmp_path, m
     exec(example, {})
     assert Image.open("aerial-photo-translated.png").size == (40, 33)
     assert Translator.from_pretrained(TOWN).config.task == "map"
+
+
+def test_a_card_that_cannot_be_rendered_does_not_end_a_run(model, said, tmp_path, monkeypatch):
+    """An upgrade may put another template under a run that has begun."""
+    (tmp_path / "template.md").write_text("{{ a_word_of_next_year }}")
+    monkeypatch.setattr(hub.card, "template_path", lambda: tmp_path / "template.md")
+    before = (model / "README.md").read_text() if (model / "README.md").exists() else None
+    hub.Publication(model, None, say=said.append).describe({"seconds": 1.0, "hardware": "a CPU"})
+    assert "a_word_of_next_year" in said[0]
+    assert ((model / "README.md").read_text() if before is not None else None) == before
