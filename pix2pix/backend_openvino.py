@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,12 @@ class OpenVinoBackend:
     name = "openvino"
     device = "cpu"
 
-    def __init__(self, path: Path):
-        """Raises ModelError if OpenVINO cannot run it."""
+    def __init__(self, path: Path, cache: Path | None = None):
+        """Raises ModelError if OpenVINO cannot run it.
+
+        `cache` is a folder for what OpenVINO makes of this file and no other: the next start then need not
+        read the graph, which is most of one.
+        """
         import openvino
 
         settings: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
@@ -26,7 +31,9 @@ class OpenVinoBackend:
             settings["INFERENCE_NUM_THREADS"] = graphs.thread_count()
         try:
             core = openvino.Core()
-            self._model = core.compile_model(core.read_model(path), "CPU", settings)
+            if cache is not None and _is_writable(cache):
+                core.set_property({"CACHE_DIR": str(cache)})
+            self._model = core.compile_model(str(path), "CPU", settings)
         except Exception as error:  # pybind's exceptions share no other base
             raise ModelError(f"{path} cannot be run by OpenVINO: {_last_line(error)}") from error
 
@@ -38,6 +45,14 @@ class OpenVinoBackend:
         except Exception as error:
             raise ModelError(f"OpenVINO could not run the model: {_last_line(error)}") from error
         return y.transpose(0, 2, 3, 1)
+
+
+def _is_writable(folder: Path) -> bool:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return False
+    return os.access(folder, os.W_OK)
 
 
 def _last_line(error: Exception) -> str:

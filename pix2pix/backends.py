@@ -112,7 +112,7 @@ def open_backend(
     if name == "auto":
         return _ready(folder, config, device) or open_torch(folder, config, device)
     path = _graph(name, precision, folder, config, None if local_files_only else (token,))
-    return open_graph(name, path)
+    return open_graph(name, path, stays=True)
 
 
 def open_torch(folder: Path, config: ModelConfig, device: Any) -> TorchBackend:
@@ -128,12 +128,15 @@ def open_torch(folder: Path, config: ModelConfig, device: Any) -> TorchBackend:
     return TorchBackend(Generator.from_folder(folder, config), config, device, owned=True)
 
 
-def open_graph(name: str, path: Path) -> Backend:
-    """The backend called `name` over an exported graph that has been checked."""
+def open_graph(name: str, path: Path, stays: bool = False) -> Backend:
+    """The backend called `name` over an exported graph that has been checked.
+
+    If the file `stays` where it is, what makes the next start faster is kept in the user's cache.
+    """
     if name == "openvino":
         from pix2pix.backend_openvino import OpenVinoBackend
 
-        return OpenVinoBackend(path)
+        return OpenVinoBackend(path, graph_trust.kept_for(path) if stays else None)
     from pix2pix.backend_onnx import OnnxBackend
 
     return OnnxBackend(path)
@@ -154,7 +157,7 @@ def _ready(folder: Path, config: ModelConfig, device: Any) -> Backend | None:
         problem = graphs.fault(path, digest, size, config)
         for name in () if problem else installed():
             try:
-                return _trusted(open_graph(name, path), path, folder, digest, config)
+                return _trusted(open_graph(name, path, stays=True), path, folder, digest, config)
             except (ModelError, ImportError) as error:
                 problem = str(error)
         log(problem if str(path) in problem else f"{path} is not used: {problem}.")

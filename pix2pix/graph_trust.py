@@ -33,6 +33,11 @@ def sha256(path: Path) -> str:
     return digest
 
 
+def kept_for(graph: Path) -> Path:
+    """The folder in the cache for what a library makes of this graph to start faster with it."""
+    return graphs.cache_folder().parent / "compiled" / sha256(graph)[:32]
+
+
 def is_trusted(graph: Path, weights: str, config: ModelConfig) -> bool:
     """Whether this graph was seen on this machine to draw what the weights (SHA-256) draw."""
     return _trust(graph, weights, config).is_file()

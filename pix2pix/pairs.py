@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from pix2pix import images, toy
+from pix2pix import images
 from pix2pix.config import ModelConfig
 from pix2pix.errors import DataError, ImageError, listed
 
@@ -139,6 +139,8 @@ class Drawn(PairSource):
 
     def load(self, index: int) -> tuple[Picture, Picture]:
         if index not in self._kept:
+            from pix2pix import toy  # a pen of a dozen modules: only where something is drawn
+
             self._kept[index] = toy.draw_pair(self.task, self.first + index, self.size)
         return self._kept[index]
 

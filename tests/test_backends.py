@@ -155,6 +155,28 @@ def test_a_file_is_hashed_again_only_when_it_was_touched(model, monkeypatch):
     assert read == [path, path]
 
 
+def test_what_openvino_keeps_for_the_next_start_may_be_lost_or_damaged(model):
+    shipped(model)
+    reference = load(model, "torch")
+    assert farthest(load(model), reference) <= 1
+    (kept,) = (graphs.cache_folder().parent / "compiled").rglob("*.blob")
+    kept.chmod(0o644)
+    kept.write_bytes(kept.read_bytes()[: kept.stat().st_size // 2])  # a disk that was full
+    assert load(model).backend == "openvino"
+    assert farthest(load(model), reference) <= 1
+    shutil.rmtree(graphs.cache_folder().parent / "compiled")
+    assert farthest(load(model), reference) <= 1
+
+
+def test_a_graph_exported_anew_within_a_second_is_the_one_that_draws(model):
+    shipped(model)
+    load(model)
+    network(contract(), seed=1).save_pretrained(model)
+    shipped(model)
+    assert load(model).backend == "openvino"
+    assert farthest(load(model), load(model, "torch")) <= 1
+
+
 def test_weights_outside_of_the_file_are_never_read(model):
     path = shipped(model)
     proto = onnx.load(path)
