@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pix2pix import card, repository
+from pix2pix import card, graphs, repository
+from pix2pix.config import ModelConfig
 from pix2pix.discover import Claim, FoundModel, find_models
 from pix2pix.errors import ModelError, UserError
 from pix2pix.files import replacing, write_json
@@ -45,7 +46,7 @@ FILES = (
     "samples.png",
     "training_config.json",
 )
-"""All that is ever published: no checkpoint, no log."""
+"""All that is ever published, and the exported graphs of these very weights: no checkpoint, no log."""
 PUSHED = "published.json"
 """Stays in the folder: the commit of the last push, by repository and branch."""
 
@@ -181,7 +182,7 @@ class _Push:
     api: HfApi
 
     def __call__(self) -> PublishResult:
-        from huggingface_hub import CommitOperationAdd
+        from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
         missing = [name for name in repository.MODEL_FILES if not (self.folder / name).is_file()]
         if missing:
@@ -193,16 +194,41 @@ class _Push:
         now, before = self._tree(head), self._tree(last) if last else {}
         self._require_ours(head, last, now, before)
         self._renew_card(head, last, now, before)
-        names = [name for name in FILES if (self.folder / name).is_file()]
-        _refuse_tokens([self.folder / name for name in names if not name.endswith((".safetensors", ".png"))])
+        fitting = self._fitting_graphs()
+        stale = self._stale_graphs(now, fitting)
+        names = [name for name in FILES if (self.folder / name).is_file()] + fitting
+        _refuse_tokens(
+            [self.folder / name for name in names if not name.endswith((".safetensors", ".png", ".onnx"))]
+        )
         commit = self.api.create_commit(
             self.repo_id,
-            [CommitOperationAdd(name, self.folder / name) for name in names],
+            [
+                *(CommitOperationAdd(name, self.folder / name) for name in names),
+                *(CommitOperationDelete(name) for name in stale),
+            ],
             commit_message=self.message or _message(self.folder),
             revision=self.revision,
             parent_commit=head,
         )
         return PublishResult(commit.oid, f"{self.api.endpoint}/{self.repo_id}")
+
+    def _fitting_graphs(self) -> list[str]:
+        """The exported graphs in the folder that were made from its weights."""
+        weights = self.folder / "model.safetensors"
+        digest, size = graphs.sha256(weights), weights.stat().st_size
+        config = ModelConfig.from_dict(repository.read_config(self.folder))
+        return [
+            name
+            for precision, name in graphs.NAMES.items()
+            if (self.folder / name).is_file()
+            and not graphs.fault(self.folder / name, digest, size, config, precision)
+        ]
+
+    def _stale_graphs(self, now: dict[str, str], fitting: list[str]) -> list[str]:
+        """Those in the repository that would stay behind beside other weights, and be of no use there."""
+        if self._hash("model.safetensors", now) == now.get("model.safetensors"):
+            return []
+        return [name for name in graphs.NAMES.values() if name in now and name not in fitting]
 
     def _tree(self, commit: str) -> dict[str, str]:
         """The content hashes of a commit by file; {} where it no longer exists."""

@@ -75,6 +75,25 @@ def test_a_second_push_is_served_and_the_first_stays_a_revision(loopback, ann, m
         assert all((a == b).all() for a, b in zip(found.parameters(), expected.parameters(), strict=True))
 
 
+def test_a_graph_goes_and_comes_with_the_weights_it_was_made_from(loopback, ann, model):
+    graph = model / "onnx" / "model.onnx"
+    assert cli.main(["export", "--model", str(model), "--output", str(graph)]) == 0
+    hub.publish(model, TOWN)
+    assert loopback.files(TOWN)["onnx/model.onnx"] == graph.read_bytes()
+    trained_folder(model, seed=7)  # the graph in the folder is now that of other weights
+    hub.publish(model, TOWN)
+    assert "onnx/model.onnx" not in loopback.files(TOWN)
+    assert loopback.files(TOWN)["model.safetensors"] == weights(model)
+
+
+def test_a_graph_pushed_by_itself_stays_while_its_weights_do(loopback, ann, model, tmp_path):
+    hub.publish(model, TOWN)
+    words = ["export", "--model", TOWN, "--output", str(tmp_path / "m.onnx"), "--push"]
+    assert cli.main(words) == 0
+    hub.publish(model, TOWN, message="another card")
+    assert "onnx/model.onnx" in loopback.files(TOWN)
+
+
 def test_a_model_may_be_private_and_on_a_branch(loopback, ann, model):
     hub.publish(model, TOWN, private=True, revision="wild/idea")
     assert loopback.repos["models", TOWN].private
