@@ -245,7 +245,7 @@ class Run:
         """Do one optimizer step of D and of G, from as many batches as are accumulated."""
         config, accelerator = self.config, self.accelerator
         factor = training.rate_factor(config.lr_scheduler, self.step, self.total_steps)
-        self.rate = config.learning_rate * factor * self.rate_scale
+        self.rate = config.resolved_learning_rate * factor * self.rate_scale
         training.set_rate(self.optimizer_G, self.rate)
         training.set_rate(self.optimizer_D, self.rate)
         pairs = [self.next_pairs(batches) for _ in range(config.gradient_accumulation_steps)]

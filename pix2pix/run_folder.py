@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import os
 import shlex
@@ -151,7 +150,7 @@ def require_same_run(
     `mixed_precision` is the one in use: a launcher may set it where the flag does not. Where it is known of
     both runs it is what counts.
     """
-    before, now = dict(saved["config"]), dataclasses.asdict(config)
+    before, now = dict(saved["config"]), config.to_dict()
     # Where the resized pairs are kept may change; that they are resized is what the samples depend on.
     for flags in (before, now):
         flags["cache"] = "off" if flags.get("cache", "off") == "off" else "on"

@@ -161,7 +161,7 @@ def adam(module: nn.Module, config: TrainingConfig) -> torch.optim.Adam:
     device = next(module.parameters()).device.type
     return torch.optim.Adam(
         module.parameters(),
-        lr=config.learning_rate,
+        lr=config.resolved_learning_rate,
         betas=(config.adam_beta1, 0.999),
         fused=device in ("cpu", "cuda"),
     )

@@ -199,3 +199,13 @@ def test_a_config_json_of_something_else_is_refused(kind, content):
 def test_a_broken_discriminator_config_is_refused(field, value):
     with pytest.raises(ModelError, match=f"cannot be used: {field} is {value}"):
         DiscriminatorConfig.from_dict({**DiscriminatorConfig().to_dict(), field: value})
+
+
+@pytest.mark.parametrize(
+    ("width", "rate"), [(64, 2e-4), (128, 2e-4), (48, 2e-4 * 16 / 9), (32, 8e-4), (8, 8e-4)]
+)
+def test_a_narrow_generator_learns_at_a_larger_rate_unless_told_otherwise(width, rate):
+    config = TrainingConfig(width=width)
+    assert config.resolved_learning_rate == pytest.approx(rate)
+    assert config.to_dict()["learning_rate"] == pytest.approx(rate)
+    assert TrainingConfig(width=width, learning_rate=1e-3).resolved_learning_rate == 1e-3
