@@ -120,7 +120,7 @@ def training_table(arguments: argparse.Namespace, device: torch.device) -> None:
 def our_step(width: int, device: torch.device, x: Tensor, real: Tensor, compiled: bool = False) -> Work:
     """The script's step, with the wrappings that its flags give."""
     mode = {"compile": True, "compile_mode": "reduce-overhead"} if compiled else {}
-    config = TrainingConfig(width=width, discriminator_width=width, **mode)  # type: ignore[arg-type]
+    config = TrainingConfig(learning_rate=2e-4, width=width, discriminator_width=width, **mode)  # type: ignore[arg-type]
     plain: list[nn.Module] = [
         build_generator("unet_256", in_channels=3, out_channels=3, width=width, norm="instance", dropout=0.5),
         build_discriminator("patch", in_channels=6, width=width, layers=3, norm="instance"),

@@ -484,7 +484,7 @@ class TrainingConfig:
         return Path(self.output_dir or f"runs/{self.task}")
 
     def to_dict(self) -> dict[str, Any]:
-        """Every flag, the learning rate as the number that it stands for: a later default must not move it."""
+        """Every flag, the learning rate as a number: another version's default must not move it."""
         return dataclasses.asdict(self) | {"learning_rate": self.resolved_learning_rate}
 
 
