@@ -112,8 +112,12 @@ def timed(arguments: argparse.Namespace) -> float:
 
 def our_step(norm: str, width: int, dropout: float, batch: int) -> tuple[Step, nn.Module, nn.Module]:
     config = TrainingConfig(
-        learning_rate=2e-4, width=width, discriminator_width=width, norm=norm, train_batch_size=batch
-    )  # type: ignore[arg-type]
+        learning_rate=2e-4,
+        width=width,
+        discriminator_width=width,
+        norm=norm,  # type: ignore[arg-type]
+        train_batch_size=batch,
+    )
     G = build_generator("unet_256", in_channels=3, out_channels=3, width=width, norm=norm, dropout=dropout)
     D = build_discriminator("patch", in_channels=6, width=width, layers=3, norm=norm)
     initialize(G)
