@@ -82,7 +82,7 @@ def export(
             graph_making.write_graph(network, plain)
             if precision == "int8":
                 assert calibration is not None
-                quantization.quantize(plain, temporary, _read(calibration, network))
+                _quantize(plain, temporary, network, runner, batches, calibration)
             elif precision == "fp16":
                 quantization.halve(plain, temporary)
             else:
@@ -99,6 +99,22 @@ def export(
     return Exported(
         output, precision, runner, [list(x.shape[:3]) for x in batches], cost, output.stat().st_size
     )
+
+
+def _quantize(
+    plain: Path,
+    target: Path,
+    network: TorchBackend,
+    runner: str,
+    batches: list[np.ndarray],
+    calibration: PairDataset,
+) -> None:
+    """Leave `target` with as many int8 convolutions as are good enough, or with the fewest tried."""
+    arrays = _read(calibration, network)
+    for in_float in quantization.IN_FLOAT:
+        quantization.quantize(plain, target, arrays, in_float)
+        if not _cost(network, backends.open_graph(runner, target), batches, calibration).objections():
+            return
 
 
 def require_runner() -> str:

@@ -15,6 +15,9 @@ from pix2pix.errors import ConfigError
 
 MEAN_LEVELS, PSNR_LOSS = 0.5, 0.1
 """What int8 (or half precision) may cost against fp32: levels of 255 on average, and dB."""
+IN_FLOAT = ((1, 1), (1, 2), (2, 2), (2, 3))
+"""How many convolutions stay in float at the beginning and at the end, tried in turn until the pictures are
+good enough: the outermost ones read and draw the very pixels, and lose most by eight bits."""
 CALIBRATED_ON = 32
 """Pictures that the ranges of the activations come from."""
 
@@ -39,11 +42,13 @@ class Cost:
         return found
 
 
-def quantize(source: Path, target: Path, arrays: Iterable[np.ndarray]) -> None:
+def quantize(
+    source: Path, target: Path, arrays: Iterable[np.ndarray], in_float: tuple[int, int] = IN_FLOAT[0]
+) -> None:
     """Write `source`'s graph with int8 convolutions, weights by channel, to `target`.
 
-    `arrays` are batches [B, H, W, C] in [-1, 1] like those it will see. The first convolution and the last
-    stay in float: they read and draw the very pixels. Raises ConfigError where onnx is missing.
+    `arrays` are batches [B, H, W, C] in [-1, 1] like those it will see. So many convolutions at the beginning
+    and at the end stay in float (`in_float`). Raises ConfigError where onnx is missing.
     """
     quantization, onnx = _libraries()
 
@@ -75,7 +80,7 @@ def quantize(source: Path, target: Path, arrays: Iterable[np.ndarray]) -> None:
                 per_channel=True,
                 activation_type=quantization.QuantType.QUInt8,
                 weight_type=quantization.QuantType.QInt8,
-                nodes_to_exclude=[nodes[0].name, nodes[-1].name],
+                nodes_to_exclude=[node.name for node in (*nodes[: in_float[0]], *nodes[-in_float[1] :])],
             )
         finally:
             logging.getLogger().removeFilter(_no_advice)

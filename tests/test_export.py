@@ -13,8 +13,11 @@ import torch
 from PIL import Image
 
 from pix2pix import Translator, cli, graphs, hub, quantization
-from pix2pix.config import ModelConfig
+from pix2pix import export as export_module
+from pix2pix.config import ModelConfig, TrainingConfig
+from pix2pix.data import PairDataset
 from pix2pix.networks import Generator
+from pix2pix.pairs import Drawn
 
 MAP: dict[str, Any] = {"task": "map", "width": 2, "depth": 4, "resolution": 32}
 
@@ -115,6 +118,29 @@ def test_int8_that_is_not_good_enough_is_not_kept_and_says_why(model, tmp_path, 
     assert "levels on average" in json.loads(told.out)["reason"]
     assert "was not kept" in told.err
     assert not list(tmp_path.glob("*.onnx"))
+
+
+def test_more_of_the_outermost_stays_in_float_until_int8_is_good_enough(model, tmp_path, monkeypatch):
+    monkeypatch.setattr(quantization, "PSNR_LOSS", 50)
+    monkeypatch.setattr(quantization, "MEAN_LEVELS", 50)
+    ladder, costs = quantization.IN_FLOAT[:2], []
+    for in_float in ladder:
+        monkeypatch.setattr(quantization, "IN_FLOAT", (in_float,))
+        costs.append(export_cost(model, tmp_path / "m.onnx"))
+    assert costs[1] < costs[0]
+    monkeypatch.setattr(quantization, "IN_FLOAT", ladder)
+    monkeypatch.setattr(
+        quantization, "MEAN_LEVELS", sum(costs) / 2
+    )  # the second is good enough, not the first
+    assert export_cost(model, tmp_path / "m.onnx") == costs[1]
+
+
+def export_cost(model, path) -> float:
+    """The mean difference in levels of the int8 graph that was kept."""
+    config = ModelConfig.from_dict(json.loads((model / "config.json").read_text()))
+    training = TrainingConfig(task=config.task, resolution=config.resolution, depth=config.depth)
+    pairs = PairDataset(Drawn(config.task, 4, training.resolved_load_size, 0), training, config)
+    return export_module.export(model, config, path, precision="int8", calibration=pairs).cost.mean
 
 
 def test_what_int8_may_cost():
