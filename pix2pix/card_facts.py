@@ -86,7 +86,10 @@ def seconds_before(folder: Path) -> float:
 
 
 def hardware(processes: int = 1) -> str:
-    """Name what this process computes on, such as `2 x NVIDIA H200` or `AMD EPYC 7B13, 2 cores`."""
+    """Name what this process computes on, such as `2 x NVIDIA H200` or `AMD EPYC 7B13, 2 cores`.
+
+    Cores are those that the process may use.
+    """
     import torch
 
     if torch.cuda.is_available():
@@ -96,7 +99,8 @@ def hardware(processes: int = 1) -> str:
         name = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
         name = platform.processor() or platform.machine()
-    return f"{name}, {os.cpu_count()} cores"
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return f"{name}, {cores} core{'s' if cores > 1 else ''}"
 
 
 # ---- measures ---------------------------------------------------------------------------------------------

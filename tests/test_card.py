@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 from typing import Any
@@ -270,3 +271,13 @@ def test_run_facts_name_the_command_the_machine_and_the_software(monkeypatch):
 )
 def test_time_is_told_as_people_do(own, seconds, words):
     assert f"- **Time:** {words} on" in write_card(own, facts=RUN | {"seconds": seconds})
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system pins no process")
+def test_the_card_counts_the_cores_that_the_run_may_use():
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(allowed)})
+    try:
+        assert card_facts.hardware().endswith(", 1 core")
+    finally:
+        os.sched_setaffinity(0, allowed)
