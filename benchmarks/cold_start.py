@@ -58,6 +58,7 @@ def table(arguments: argparse.Namespace, folder: Path) -> None:
         "prepare",
         "--folder",
         str(folder),
+        "--without_int8",
         "--norms",
         "batch",
         "--width",

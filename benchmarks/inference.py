@@ -45,6 +45,7 @@ def main() -> None:
     parser.add_argument("--norms", nargs="+", default=["batch", "instance"], choices=["batch", "instance"])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=4.0, help="a side's time in a round")
+    parser.add_argument("--without_int8", action="store_true", help="do not try int8, which takes a minute")
     parser.add_argument("--side", choices=(*SIDES, "prepare"), help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -52,7 +53,7 @@ def main() -> None:
         arguments.width, arguments.batches, arguments.norms = 4, [1, 2], ["batch"]
         arguments.rounds, arguments.seconds = 1, 0.2
     if arguments.side == "prepare":
-        prepare(arguments.folder, arguments.norms[0], arguments.width)
+        prepare(arguments.folder, arguments.norms[0], arguments.width, not arguments.without_int8)
     elif arguments.side:
         print(json.dumps(timed(arguments)))
     if arguments.side:
@@ -66,12 +67,12 @@ def main() -> None:
     print("|---|---|---|---|---|---|---|")
     for norm in arguments.norms:
         with tempfile.TemporaryDirectory() as folder:
-            sides = prepare(Path(folder), norm, arguments.width)
+            sides = prepare(Path(folder), norm, arguments.width, not arguments.without_int8)
             for batch in arguments.batches:
                 rows(arguments, Path(folder), norm, batch, sides)
 
 
-def prepare(folder: Path, norm: str, width: int) -> list[str]:
+def prepare(folder: Path, norm: str, width: int, int8: bool = True) -> list[str]:
     """Write the peer's weights, our import of them, and the int8 graph if it is good enough; what can run."""
     import peer
     import torch
@@ -98,8 +99,10 @@ def prepare(folder: Path, norm: str, width: int) -> list[str]:
     model = str(folder / "model")
     if quietly(cli.main, ["export", "--model", model, "--output", f"{model}/onnx/model.onnx"]) != 0:
         raise SystemExit("the model could not be exported")
-    int8 = ["--int8", "--calibration", "toy"]
-    kept = quietly(cli.main, ["export", "--model", model, "--output", f"{model}/onnx/model_int8.onnx", *int8])
+    if not int8:
+        return [side for side in SIDES if side != "openvino-int8"]
+    flags = ["--output", f"{model}/onnx/model_int8.onnx", "--int8", "--calibration", "toy"]
+    kept = quietly(cli.main, ["export", "--model", model, *flags])
     if kept != 0:
         print(f"| {norm} | - | openvino-int8 | not kept by the quality gate | | | |")
     return [side for side in SIDES if side != "openvino-int8" or kept == 0]

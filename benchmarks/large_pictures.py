@@ -53,7 +53,8 @@ def main() -> None:
     print("|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
         # In another process: a child's peak memory starts from its parent's, which must not have torch in it.
-        words = ["--side", "prepare", "--folder", folder, "--norms", "batch", "--width", str(arguments.width)]
+        words = ["--side", "prepare", "--without_int8", "--folder", folder, "--norms", "batch"]
+        words += ["--width", str(arguments.width)]
         subprocess.run([sys.executable, inference.__file__, *words], check=True, stdout=subprocess.DEVNULL)
         assert "torch" not in sys.modules
         for side in arguments.sides:
