@@ -192,7 +192,12 @@ def _graph(
     if not shipped.is_file():
         shipped = graphs.fetched(folder, graphs.NAMES[precision], *hub) if hub else None
     problem = graphs.fault(shipped, digest, size, config, precision) if shipped else ""
-    if shipped and not problem and precision == "fp32":
+    if (
+        shipped
+        and not problem
+        and precision == "fp32"
+        and not graph_trust.is_trusted(shipped, digest, config)
+    ):
         try:
             _trusted(open_graph(name, shipped), shipped, folder, digest, config)
         except ModelError as error:
