@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pix2pix import card, repository
+from pix2pix.card_facts import hub_id
 from pix2pix.config import ModelConfig, TrainingConfig
 from pix2pix.data import PairDataset
 from pix2pix.errors import ConfigError, ModelError
@@ -139,8 +140,8 @@ def _without_paths(training: dict[str, Any]) -> dict[str, Any]:
     """The records without the folders of this machine."""
     named = {
         name: Path(training[name]).name
-        for name in ("train_data_dir", "output_dir", "resume_from_checkpoint")
-        if training.get(name)
+        for name in ("train_data_dir", "output_dir", "resume_from_checkpoint", "init_from")
+        if training.get(name) and not (name == "init_from" and hub_id(training[name]))
     }
     run = dict(training.get("run", {}))
     for name in named:

@@ -10,7 +10,7 @@ import safetensors.torch
 import tiny_runs
 import torch
 from huggingface_hub import ModelCard
-from trained_folder import trained_folder
+from trained_folder import RUN, trained_folder
 
 from pix2pix import Translator, cli, toy
 from pix2pix.errors import ConfigError
@@ -30,7 +30,10 @@ def pairs(tmp_path_factory):
 
 @pytest.fixture
 def run(tmp_path, pairs):
-    return trained_folder(tmp_path / "run", train_data_dir=str(pairs), output_dir=f"{SECRET}/run")
+    places = {"train_data_dir": str(pairs), "output_dir": f"{SECRET}/run", "init_from": f"{SECRET}/older"}
+    command = " ".join(f"--{name} {place}" for name, place in places.items())
+    facts = RUN | {"command": f"accelerate launch train_accelerate.py {command} --task map"}
+    return trained_folder(tmp_path / "run", **places, run=facts)
 
 
 def test_the_released_weights_are_half_as_large_and_draw_the_same_picture(run, tmp_path):
@@ -106,6 +109,11 @@ def test_no_folder_of_this_machine_is_handed_on(run, tmp_path, pairs):
         text = (tmp_path / "out" / name).read_text()
         assert SECRET not in text
         assert str(pairs) not in text
+    assert "--train_data_dir pairs --output_dir run --init_from older --task map" in text_of(tmp_path / "out")
+
+
+def text_of(folder) -> str:
+    return (folder / "README.md").read_text()
 
 
 def test_nothing_is_overwritten(run, tmp_path):
