@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,7 +31,11 @@ def pairs(tmp_path_factory):
 
 @pytest.fixture
 def run(tmp_path, pairs):
-    places = {"train_data_dir": str(pairs), "output_dir": f"{SECRET}/run", "init_from": f"{SECRET}/older"}
+    places: dict[str, Any] = {
+        "train_data_dir": str(pairs),
+        "output_dir": f"{SECRET}/run",
+        "init_from": f"{SECRET}/older",
+    }
     command = " ".join(f"--{name} {place}" for name, place in places.items())
     facts = RUN | {"command": f"accelerate launch train_accelerate.py {command} --task map"}
     return trained_folder(tmp_path / "run", **places, run=facts)
