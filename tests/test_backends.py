@@ -145,7 +145,12 @@ def test_a_strangers_graph_is_compared_once_and_then_known(model, monkeypatch):
 def test_a_file_is_hashed_again_only_when_it_was_touched(model, monkeypatch):
     path, read = model / "model.safetensors", []
     plain = graphs.sha256
-    monkeypatch.setattr(graphs, "sha256", lambda path: read.append(path) or plain(path))
+
+    def watched(path):
+        read.append(path)
+        return plain(path)
+
+    monkeypatch.setattr(graphs, "sha256", watched)
     before = graph_trust.sha256(path)
     assert graph_trust.sha256(path) == before == plain(path)
     status = path.stat()

@@ -33,6 +33,7 @@ def test_gradients_are_those_of_resizing_and_convolving(size: tuple[int, int], s
     conv = ResizeConv2d(2, 3, side).double()
     x = torch.randn(1, 2, *size, dtype=torch.float64, requires_grad=True)
     weighting = torch.randn(1, 3, 2 * size[0], 2 * size[1], dtype=torch.float64)
+    assert conv.bias is not None
     gradients = [
         torch.autograd.grad((layer(x) * weighting).sum(), (x, conv.weight, conv.bias))
         for layer in (conv, lambda x: one_after_the_other(conv, x))
