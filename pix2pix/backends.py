@@ -7,6 +7,7 @@ and dropout, which want the network itself, it is PyTorch.
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -111,8 +112,7 @@ def open_backend(
         return open_torch(folder, config, device)
     if name == "auto":
         return _ready(folder, config, device) or open_torch(folder, config, device)
-    path = _graph(name, precision, folder, config, None if local_files_only else (token,))
-    return open_graph(name, path, stays=True)
+    return _named(name, precision, folder, config, None if local_files_only else (token,))
 
 
 def open_torch(folder: Path, config: ModelConfig, device: Any) -> TorchBackend:
@@ -142,6 +142,21 @@ def open_graph(name: str, path: Path, stays: bool = False) -> Backend:
     return OnnxBackend(path)
 
 
+@dataclass(frozen=True)
+class _Weights:
+    """A model: its folder and contract, and its weights by SHA-256 and size, which graphs are told by."""
+
+    folder: Path
+    config: ModelConfig
+    digest: str
+    size: int
+
+    @staticmethod
+    def of(folder: Path, config: ModelConfig) -> _Weights:
+        path = folder / "model.safetensors"
+        return _Weights(folder, config, graph_trust.sha256(path), path.stat().st_size)
+
+
 def _ready(folder: Path, config: ModelConfig, device: Any) -> Backend | None:
     """The fastest backend for a graph that is there already and is the model's; None without one."""
     shipped = folder / graphs.NAMES["fp32"]
@@ -149,81 +164,79 @@ def _ready(folder: Path, config: ModelConfig, device: Any) -> Backend | None:
         return None  # before the weights are hashed
     if not is_cpu(device):
         return None
-    weights = folder / "model.safetensors"
-    digest, size = graph_trust.sha256(weights), weights.stat().st_size
-    for path in (shipped, graphs.cached(digest, config)):
-        if not path.is_file():
-            continue
-        problem = graphs.fault(path, digest, size, config)
-        for name in () if problem else installed():
+    model = _Weights.of(folder, config)
+    found = [path for path in (shipped, graphs.cached(model.digest, config)) if path.is_file()]
+    for path in found:
+        for name in installed():
             try:
-                return _trusted(open_graph(name, path, stays=True), path, folder, digest, config)
+                return _opened(name, path, model)
+            except graphs.GraphError as error:
+                log(str(error))
+                break  # it is the graph's fault, whatever runs it
             except (ModelError, ImportError) as error:
-                problem = str(error)
-        log(problem if str(path) in problem else f"{path} is not used: {problem}.")
+                log(f"{name} is not used: {error}")
     return None
 
 
-def _trusted(graph: Backend, path: Path, folder: Path, digest: str, config: ModelConfig) -> Backend:
-    """The graph, once it is known to draw what the model's weights draw: whoever wrote it may say anything.
+def _named(
+    name: str, precision: str, folder: Path, config: ModelConfig, hub: tuple[str | bool | None] | None
+) -> Backend:
+    """The model's graph: shipped, on the Hub (asked with the token in `hub`), in the cache, or made now."""
+    model = _Weights.of(folder, config)
+    shipped: Path | None = folder / graphs.NAMES[precision]
+    assert shipped is not None
+    if not shipped.is_file():
+        shipped = graphs.fetched(folder, graphs.NAMES[precision], *hub) if hub else None
+    problem = ""
+    if shipped:
+        try:
+            return _opened(name, shipped, model, precision)
+        except ModelError as error:
+            problem = str(error)
+    if precision != "fp32":
+        raise graphs.GraphError(
+            f"{problem or f'The model has no {graphs.NAMES[precision]}.'} "
+            f"`pix2pix export --{precision}` makes one, if that is good enough."
+        )
+    if problem:
+        log(f"{problem}\nA graph is made anew.")
+    path = graphs.cached(model.digest, config)
+    if not path.is_file() or graphs.fault(path, model.digest, model.size, config):
+        _make(name, path, model)
+    return open_graph(name, path, stays=True)
 
-    Raises GraphError where it draws something else. Without PyTorch there is nothing to compare it with.
+
+def _opened(name: str, path: Path, model: _Weights, precision: str = "fp32") -> Backend:
+    """A graph that came from elsewhere, once it is known to draw what the model's weights draw.
+
+    Raises GraphError where it is another model's, damaged, or draws something else: whoever wrote it may
+    say anything. Without PyTorch there is nothing to compare it with.
     """
-    if graph_trust.is_trusted(path, digest, config):
+    problem = graphs.fault(path, model.digest, model.size, model.config, precision)
+    if problem:
+        raise graphs.GraphError(f"{path} is not used: {problem}.")
+    graph = open_graph(name, path, stays=True)
+    if graph_trust.is_trusted(path, model.digest, model.config):
         return graph
     try:
         from pix2pix.graph_making import require_same_pictures
     except ImportError:
         log(f"{path} is used as it came: without PyTorch it cannot be compared with the model's weights.")
         return graph
-    require_same_pictures(folder, config, path, graph)
-    graph_trust.trust(path, digest, config)
+    require_same_pictures(model.folder, model.config, path, graph, precision)
+    graph_trust.trust(path, model.digest, model.config)
     return graph
 
 
-def _graph(
-    name: str, precision: str, folder: Path, config: ModelConfig, hub: tuple[str | bool | None] | None
-) -> Path:
-    """The model's graph: shipped, on the Hub (asked with the token in `hub`), in the cache, or made now."""
-    weights = folder / "model.safetensors"
-    digest, size = graph_trust.sha256(weights), weights.stat().st_size
-    shipped: Path | None = folder / graphs.NAMES[precision]
-    assert shipped is not None
-    if not shipped.is_file():
-        shipped = graphs.fetched(folder, graphs.NAMES[precision], *hub) if hub else None
-    problem = graphs.fault(shipped, digest, size, config, precision) if shipped else ""
-    if (
-        shipped
-        and not problem
-        and precision == "fp32"
-        and not graph_trust.is_trusted(shipped, digest, config)
-    ):
-        try:
-            _trusted(open_graph(name, shipped), shipped, folder, digest, config)
-        except ModelError as error:
-            problem = str(error)
-    if shipped and not problem:
-        return shipped
-    if precision != "fp32":
-        reason = (
-            f"{shipped} is not used: {problem}" if problem else f"The model has no {graphs.NAMES[precision]}"
-        )
-        raise graphs.GraphError(
-            f"{reason}. `pix2pix export --{precision}` makes one, if that is good enough."
-        )
-    if problem:
-        log(f"{shipped} is not used: {problem}\nA graph is made anew.")
-    path = graphs.cached(digest, config)
-    if path.is_file() and not graphs.fault(path, digest, size, config):
-        return path
+def _make(name: str, path: Path, model: _Weights) -> None:
+    """Export the model to `path`, checked by the backend called `name`."""
     try:
         from pix2pix.graph_making import make_graph
     except ImportError as error:
         raise graphs.GraphError(
-            f"There is no exported graph of {folder}, and making one needs PyTorch ({error}): run `pix2pix "
-            "export` where it is installed, with --push for a model on the Hub."
+            f"There is no exported graph of {model.folder}, and making one needs PyTorch ({error}): run "
+            "`pix2pix export` where it is installed, with --push for a model on the Hub."
         ) from error
-    log(f"{folder} has no exported graph: it is made once, and kept as {path}.")
-    make_graph(folder, config, path, partial(open_graph, name))
-    graph_trust.trust(path, digest, config)
-    return path
+    log(f"{model.folder} has no exported graph: it is made once, and kept as {path}.")
+    make_graph(model.folder, model.config, path, partial(open_graph, name))
+    graph_trust.trust(path, model.digest, model.config)

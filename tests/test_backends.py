@@ -113,15 +113,15 @@ def test_a_graph_that_is_not_the_models_is_not_run(model, tmp_path, spoil):
     assert farthest(translate, load(model, "torch")) <= 1
 
 
-def forged(model: Path, tmp_path: Path) -> Path:
+def forged(model: Path, tmp_path: Path, precision: str = "fp32") -> Path:
     """A graph that draws by other weights, and says of itself that it is the model's."""
     other = tmp_path / "other"
     network(contract(), seed=1).save_pretrained(other)
-    path = model / graphs.NAMES["fp32"]
+    path = model / graphs.NAMES[precision]
     path.parent.mkdir()
     graph_making.write_graph(graph_making.exportable(other, contract()), path)
     weights = graphs.sha256(model / "model.safetensors")
-    graphs.stamped(path, graphs.Facts(weights, contract().to_dict(), difference=0.0))
+    graphs.stamped(path, graphs.Facts(weights, contract().to_dict(), precision, difference=0.0))
     return path
 
 
@@ -131,6 +131,13 @@ def test_a_graph_that_lies_about_its_weights_is_not_run(model, tmp_path, caplog)
     assert load(model).backend == "torch"
     assert "draws other pictures" in caplog.text
     assert farthest(load(model, "onnx"), load(model, "torch")) <= 1, "another was made"
+
+
+@pytest.mark.parametrize("name", ["onnx-int8", "openvino-int8"])
+def test_an_int8_graph_of_another_model_is_not_run(model, tmp_path, name):
+    forged(model, tmp_path, "int8")
+    with pytest.raises(ModelError, match=r"draws other pictures.*pix2pix export --int8"):
+        load(model, name)
 
 
 def test_a_strangers_graph_is_compared_once_and_then_known(model, monkeypatch):

@@ -106,7 +106,8 @@ def published(loopback, tmp_path):
     """A repository with a model and its graph; the names and bytes of its files."""
     folder = tmp_path / "model"
     network(contract()).save_pretrained(folder)
-    made = backends._graph("onnx", "fp32", folder, contract(), None)
+    backends.open_backend("onnx", folder, contract(), "cpu", local_files_only=True)
+    (made,) = graphs.cache_folder().glob("*.onnx")
     files = {name: (folder / name).read_bytes() for name in ("config.json", "model.safetensors")}
     files[graphs.NAME] = made.read_bytes()
     made.unlink()
