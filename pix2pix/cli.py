@@ -34,7 +34,6 @@ from pix2pix import (
     cli_release,
     cli_translate,
 )
-from pix2pix.allocator import keep_memory
 from pix2pix.errors import UserError
 
 COMMANDS: tuple[Callable[[Any], None], ...] = (
@@ -58,7 +57,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for declare in COMMANDS:
         declare(commands)
     options = parser.parse_args(arguments)
-    keep_memory()
     try:
         return options.run(options)
     except UserError as error:

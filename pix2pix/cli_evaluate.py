@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pix2pix.allocator import keep_memory
 from pix2pix.errors import ConfigError
 from pix2pix.files import replacing, write_json
 
@@ -92,6 +93,8 @@ def run(options: argparse.Namespace) -> int:
     translate = Translator.from_pretrained(
         options.model, revision=revision, device=options.device, backend=options.backend
     )
+    if translate.backend == "torch":
+        keep_memory()
     total = min(options.limit or len(measured), len(measured))
     progress, done = Progress(total), 0
 

@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from pix2pix.allocator import keep_memory
+
 EXAMPLE = """example:
   pix2pix release --model runs/map --output models/map --data my_pairs --split test --beside runs/map-l1
 """
@@ -48,6 +50,7 @@ def declare(commands: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     from pix2pix.release import release
 
+    keep_memory()
     result = release(
         options.model,
         options.output,

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pix2pix.allocator import keep_memory
 from pix2pix.errors import ConfigError, listed
 
 if TYPE_CHECKING:
@@ -98,9 +99,12 @@ def run(options: argparse.Namespace) -> int:
 
         revision = options.revision if Path(options.model).is_dir() else folder.name  # the same commit
         device = place.device(options.device)
-        return Translator.from_pretrained(
+        translate = Translator.from_pretrained(
             options.model, revision=revision, device=device, backend=options.backend
         )
+        if translate.backend == "torch":  # what loading a graph took had better be given back
+            keep_memory()
+        return translate
 
     with WorkSharing(options.output, place) as sharing:
         work = Translation(jobs, settings, load, sharing, say, progress)
