@@ -17,8 +17,8 @@ PACKAGE = ROOT / "pix2pix"
 LEVELS = [
     {"errors", "files", "interruption", "patience", "allocator"},
     {"config", "tasks", "repository", "images"},
-    {"networks", "normalization", "pretrained", "resize_convolution", "tiling", "losses", "metrics"}
-    | {"drawing", "contact_sheet"}
+    {"networks", "generators", "discriminators", "layers", "resize_convolution", "pretrained"}
+    | {"normalization", "tiling", "losses", "metrics", "drawing", "contact_sheet"}
     | {
         "toy",
         "toy_aerial",
