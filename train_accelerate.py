@@ -33,7 +33,6 @@ from pix2pix import checkpoints, metrics, training
 from pix2pix.allocator import keep_memory
 from pix2pix.augmentation import AdaptiveAugmentation
 from pix2pix.card_facts import run_facts, seconds_before
-from pix2pix.config import TOY, TrainingConfig
 from pix2pix.data import close_batches
 from pix2pix.errors import UserError
 from pix2pix.files import write_json
@@ -56,6 +55,7 @@ from pix2pix.run_folder import (
 from pix2pix.run_pairs import open_pairs
 from pix2pix.tasks import get_task
 from pix2pix.trackers import Reports
+from pix2pix.training_config import TOY, TrainingConfig
 from pix2pix.watchdog import finite
 
 

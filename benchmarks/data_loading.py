@@ -28,10 +28,10 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import peer_training
 
-from pix2pix.config import TrainingConfig
 from pix2pix.data import PairDataset, training_batches
 from pix2pix.layouts import find_pairs
 from pix2pix.pair_cache import ResizedPairs, as_floats, cached_pairs
+from pix2pix.training_config import TrainingConfig
 
 Batches = Iterator[dict[str, Tensor]]
 

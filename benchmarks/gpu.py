@@ -30,8 +30,8 @@ from inference import vivid
 from training_step import copy_weights, in_order
 
 from pix2pix import training
-from pix2pix.config import TrainingConfig
 from pix2pix.networks import build_discriminator, build_generator, initialize
+from pix2pix.training_config import TrainingConfig
 
 Work = Callable[[], Tensor | None]
 

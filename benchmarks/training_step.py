@@ -28,8 +28,8 @@ import peer
 import peer_training
 
 from pix2pix import allocator, training
-from pix2pix.config import TrainingConfig
 from pix2pix.networks import build_discriminator, build_generator, initialize
+from pix2pix.training_config import TrainingConfig
 
 Step = Callable[[Tensor, Tensor], dict[str, Tensor]]
 

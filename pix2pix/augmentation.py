@@ -20,8 +20,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pix2pix.config import TrainingConfig
 from pix2pix.losses import Logits
+from pix2pix.training_config import TrainingConfig
 
 INTERVAL = 4
 """Steps between two adjustments of p (section 3)."""

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from pix2pix.files import replacing, write_json
 
 if TYPE_CHECKING:
-    from pix2pix.config import TrainingConfig
     from pix2pix.doctor_evidence import PairEvidence
+    from pix2pix.training_config import TrainingConfig
 
 EXAMPLE = """example:
   pix2pix doctor --data my_pairs --json findings.json --sheet findings.png
@@ -71,7 +71,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _config(options: argparse.Namespace) -> TrainingConfig:
-    from pix2pix.config import TrainingConfig
+    from pix2pix.training_config import TrainingConfig
 
     flags = {name: getattr(options, name) for name in ("task", "direction", "layout")}
     flags |= {name: getattr(options, name) for name in ("input_column", "target_column")}

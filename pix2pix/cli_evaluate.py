@@ -13,10 +13,10 @@ from pix2pix.errors import ConfigError
 from pix2pix.files import replacing, write_json
 
 if TYPE_CHECKING:
-    from pix2pix.config import TrainingConfig
     from pix2pix.data import PairDataset
     from pix2pix.evaluation import Evaluation
     from pix2pix.metrics import Measures
+    from pix2pix.training_config import TrainingConfig
 
 EXAMPLES = """examples:
   pix2pix evaluate --model user/pix2pix-map --data my_pairs --split test

@@ -10,10 +10,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from pix2pix.config import TrainingConfig
 from pix2pix.errors import DataError, listed
 from pix2pix.pairs import Columns, PairSource, Photos, TwoFiles
 from pix2pix.tasks import TASKS, get_task
+from pix2pix.training_config import TrainingConfig
 
 COLUMN_NAMES = (
     ("imageA", "imageB"), ("input", "target"), ("source", "target"), ("input_image", "target_image"),

@@ -19,10 +19,11 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from pix2pix import images
-from pix2pix.config import ModelConfig, TrainingConfig
+from pix2pix.config import ModelConfig
 from pix2pix.interruption import leave_signals_to_parent
 from pix2pix.pairs import PairSource, Picture, crop_resize, picture_size
 from pix2pix.tasks import Task, get_task
+from pix2pix.training_config import TrainingConfig
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,6 @@ from typing import Any
 
 import numpy as np
 
-from pix2pix.config import TrainingConfig
 from pix2pix.doctor_alignment import Agreement, shifted
 from pix2pix.doctor_duplicates import Likeness, Twins, find_likeness, groups
 from pix2pix.doctor_evidence import PairEvidence, look_at
@@ -27,6 +26,7 @@ from pix2pix.doctor_sides import SWAPPED, swap_scores
 from pix2pix.errors import DataError
 from pix2pix.layouts import find_pairs
 from pix2pix.pairs import PairSource
+from pix2pix.training_config import TrainingConfig
 
 SPLITS = ("train", "val", "test")
 FEW = 20

@@ -26,10 +26,10 @@ from pix2pix.columns import (
     read_metadata,
     require_derivable,
 )
-from pix2pix.config import TrainingConfig
 from pix2pix.errors import DataError, listed
 from pix2pix.pairs import SUFFIXES, Drawn, PairSource, Photos, SideBySide, TwoFiles, names_in
 from pix2pix.tasks import get_task
+from pix2pix.training_config import TrainingConfig
 
 FOLDER_NAMES = (("A", "B"), ("a", "b"), ("input", "target"), ("inputs", "targets"), ("source", "target"))
 SPLIT_NAMES = ("train", "training", "val", "validation", "valid", "test", "testing")

@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pix2pix.config import ModelConfig, TrainingConfig
+from pix2pix.config import ModelConfig
 from pix2pix.errors import ConfigError
+from pix2pix.training_config import TrainingConfig
 
 RECORD = "training_config.json"
 TOY = "toy"

@@ -11,7 +11,7 @@ from typing import Any
 
 from pix2pix import card, repository
 from pix2pix.card_facts import hub_id
-from pix2pix.config import ModelConfig, TrainingConfig
+from pix2pix.config import ModelConfig
 from pix2pix.data import PairDataset
 from pix2pix.errors import ConfigError, ModelError
 from pix2pix.evaluation import Evaluation, baselines, evaluate
@@ -20,6 +20,7 @@ from pix2pix.inference import Translator
 from pix2pix.layouts import find_pairs
 from pix2pix.networks import Generator
 from pix2pix.pairs import Drawn, PairSource, check_pairs, hold_out
+from pix2pix.training_config import TrainingConfig
 
 DRAWN_FROM = 2_000_000
 """Index of the first drawn pair of a sample sheet: far from all that a run may have learned."""

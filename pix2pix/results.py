@@ -11,13 +11,13 @@ import numpy as np
 from torch import device
 
 from pix2pix import images
-from pix2pix.config import TrainingConfig
 from pix2pix.data import PairDataset
 from pix2pix.evaluation import Evaluation, Record, as_read, baselines, evaluate
 from pix2pix.files import replacing, write_json
 from pix2pix.inference import Translator
 from pix2pix.networks import Generator, JudgesPairs
 from pix2pix.run_folder import persistently
+from pix2pix.training_config import TrainingConfig
 from pix2pix.watchdog import Watchdog
 
 SAID = ("l1", "psnr", "ssim", "sharpness", "lab", "swd")

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from pix2pix.checkpoints import list_checkpoints
-from pix2pix.config import TrainingConfig
 from pix2pix.errors import UserError, listed
 from pix2pix.pairs import PairSource
+from pix2pix.training_config import TrainingConfig
 
 RUN_FILE = "training_config.json"
 MODEL_FILES = ("config.json", "model.safetensors", "metrics.json", "checkpoints/")

@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 from tqdm import tqdm
 
-from pix2pix.config import ModelConfig, TrainingConfig
+from pix2pix.config import ModelConfig
 from pix2pix.data import PairDataset, training_batches
 from pix2pix.errors import DataError
 from pix2pix.layouts import find_pairs
@@ -17,6 +17,7 @@ from pix2pix.pair_cache import cached_pairs
 from pix2pix.pairs import PairSource, check_pairs, hold_out
 from pix2pix.run_folder import fingerprint
 from pix2pix.streaming import open_validation, streamed_batches
+from pix2pix.training_config import TrainingConfig
 
 
 @dataclass

@@ -12,12 +12,13 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from pix2pix.columns import open_stream, rows_of_shard
-from pix2pix.config import ModelConfig, TrainingConfig
+from pix2pix.config import ModelConfig
 from pix2pix.data import PairDataset, without_interrupts
 from pix2pix.errors import DataError, ImageError, listed
 from pix2pix.interruption import leave_signals_to_parent
 from pix2pix.layouts import VALIDATION_NAMES
 from pix2pix.pairs import PairSource, Picture, check_pair, decode_cell
+from pix2pix.training_config import TrainingConfig
 
 logger = logging.getLogger(__name__)
 

@@ -14,8 +14,8 @@ from torch.optim.swa_utils import AveragedModel
 
 from pix2pix import losses
 from pix2pix.augmentation import AdaptiveAugmentation
-from pix2pix.config import TrainingConfig
 from pix2pix.errors import ConfigError
+from pix2pix.training_config import TrainingConfig
 
 Backward = Callable[[Tensor], None]
 

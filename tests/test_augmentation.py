@@ -8,10 +8,10 @@ from tiny_runs import TINY, same, write_pairs
 
 from pix2pix.augmentation import MOST, AdaptiveAugmentation, Change, draw_change, light, move
 from pix2pix.checkpoints import list_checkpoints, load_checkpoint
-from pix2pix.config import TrainingConfig
 from pix2pix.errors import ConfigError
 from pix2pix.networks import build_discriminator, build_generator
 from pix2pix.training import Objective, adam, train_step
+from pix2pix.training_config import TrainingConfig
 
 
 def augmentation(p=0.0, colors=("rgb", "rgb"), pairs_per_step=4, rank=0, **flags):

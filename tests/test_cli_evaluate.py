@@ -13,13 +13,14 @@ from tiny_runs import TINY, write_pairs
 
 import train_accelerate
 from pix2pix import cli
-from pix2pix.config import ModelConfig, TrainingConfig
+from pix2pix.config import ModelConfig
 from pix2pix.data import PairDataset
 from pix2pix.evaluation import evaluate
 from pix2pix.metrics import NAMES, measure
 from pix2pix.networks import Generator
 from pix2pix.pairs import PairSource
 from pix2pix.ranking_sheet import ranking_sheet, worst_to_best
+from pix2pix.training_config import TrainingConfig
 
 
 @pytest.fixture

@@ -13,10 +13,10 @@ import pytest
 from PIL import Image
 
 from pix2pix.columns import choose_columns
-from pix2pix.config import TrainingConfig
 from pix2pix.errors import DataError
 from pix2pix.layouts import find_pairs
 from pix2pix.pairs import check_pairs, hold_out
+from pix2pix.training_config import TrainingConfig
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)
 

@@ -11,15 +11,16 @@ import sys
 
 import pytest
 
-from pix2pix.config import CONTRACT_VERSION, TOY, DiscriminatorConfig, ModelConfig, TrainingConfig
+from pix2pix.config import CONTRACT_VERSION, DiscriminatorConfig, ModelConfig
 from pix2pix.errors import ConfigError, ModelError
+from pix2pix.training_config import TOY, TrainingConfig
 
 DATA = {"train_data_dir": "pairs"}
 
 
-def test_importing_config_errors_and_files_brings_neither_torch_nor_numpy():
+def test_importing_configurations_errors_and_files_brings_neither_torch_nor_numpy():
     code = (
-        "import sys, pix2pix.config, pix2pix.errors, pix2pix.files\n"
+        "import sys, pix2pix.config, pix2pix.training_config, pix2pix.errors, pix2pix.files\n"
         "sys.exit(bool({'torch', 'numpy', 'PIL'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -20,7 +20,6 @@ from PIL import Image
 from skimage import data as photos
 
 from pix2pix import images
-from pix2pix.config import TrainingConfig
 from pix2pix.data import (
     PairDataset,
     SampleOrder,
@@ -33,6 +32,7 @@ from pix2pix.data import (
 from pix2pix.layouts import find_pairs
 from pix2pix.pairs import PairSource, check_pairs
 from pix2pix.tasks import get_task
+from pix2pix.training_config import TrainingConfig
 
 PHOTO = Image.fromarray(photos.astronaut()).resize((48, 40))
 
@@ -413,9 +413,9 @@ def test_workers_never_hear_an_interrupt_not_even_while_they_start(tmp_path):
 
 
 FAILING = """
-from pix2pix.config import TrainingConfig
 from pix2pix.data import PairDataset, training_batches
 from pix2pix.layouts import find_pairs
+from pix2pix.training_config import TrainingConfig
 
 if __name__ == "__main__":
     config = TrainingConfig(

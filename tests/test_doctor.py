@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from pix2pix.config import TrainingConfig
 from pix2pix.doctor import diagnose, find_splits
 from pix2pix.doctor_alignment import agreement
 from pix2pix.doctor_duplicates import Twins, groups
 from pix2pix.doctor_sides import swap_scores
 from pix2pix.errors import DataError
 from pix2pix.toy import draw_pair
+from pix2pix.training_config import TrainingConfig
 
 SIZE = 64
 

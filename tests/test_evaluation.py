@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pix2pix.config import TrainingConfig
 from pix2pix.data import PairDataset
 from pix2pix.evaluation import Record, baselines, evaluate, levels, mean_target, spread
 from pix2pix.metrics import measure
 from pix2pix.pairs import Drawn
 from pix2pix.tasks import get_task
+from pix2pix.training_config import TrainingConfig
 
 
 def town(task="map", count=4, first=0, size=32, **flags):

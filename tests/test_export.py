@@ -14,10 +14,11 @@ from PIL import Image
 
 from pix2pix import Translator, cli, graphs, hub, quantization
 from pix2pix import export as export_module
-from pix2pix.config import ModelConfig, TrainingConfig
+from pix2pix.config import ModelConfig
 from pix2pix.data import PairDataset
 from pix2pix.networks import Generator
 from pix2pix.pairs import Drawn
+from pix2pix.training_config import TrainingConfig
 
 MAP: dict[str, Any] = {"task": "map", "width": 2, "depth": 4, "resolution": 32}
 

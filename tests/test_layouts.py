@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pix2pix.config import TrainingConfig
 from pix2pix.errors import DataError
 from pix2pix.layouts import find_pairs
 from pix2pix.pairs import check_pairs
+from pix2pix.training_config import TrainingConfig
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)
 

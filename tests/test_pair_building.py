@@ -9,7 +9,6 @@ import pytest
 from PIL import Image
 
 from pix2pix import pair_building
-from pix2pix.config import TrainingConfig
 from pix2pix.errors import ConfigError, DataError
 from pix2pix.layouts import find_pairs
 from pix2pix.pair_building import Building, build
@@ -17,6 +16,7 @@ from pix2pix.pair_matching import Match, assign_splits, match, photos
 from pix2pix.pairs import check_pairs
 from pix2pix.tasks import lightness
 from pix2pix.toy import draw_pair
+from pix2pix.training_config import TrainingConfig
 
 
 def put(path, picture=None, **how):

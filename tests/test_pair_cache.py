@@ -17,7 +17,6 @@ from tiny_runs import TINY, same, write_pairs
 
 from pix2pix import pair_cache
 from pix2pix.checkpoints import list_checkpoints, load_checkpoint
-from pix2pix.config import TrainingConfig
 from pix2pix.data import PairDataset, choose_view, close_batches, training_batches
 from pix2pix.errors import ConfigError, UserError
 from pix2pix.layouts import find_pairs
@@ -25,6 +24,7 @@ from pix2pix.pair_cache import PairStore, ResizedPairs, as_floats, auto_folder, 
 from pix2pix.pairs import PairSource
 from pix2pix.run_folder import require_same_run
 from pix2pix.tasks import get_task
+from pix2pix.training_config import TrainingConfig
 
 PHOTO = Image.fromarray(photos.astronaut())
 

@@ -9,12 +9,13 @@ import pytest
 import torch
 from PIL import Image
 
-from pix2pix.config import DiscriminatorConfig, ModelConfig, TrainingConfig
+from pix2pix.config import DiscriminatorConfig, ModelConfig
 from pix2pix.data import PairDataset
 from pix2pix.errors import ModelError
 from pix2pix.networks import Generator, JudgesPairs
 from pix2pix.pairs import PairSource
 from pix2pix.results import Results
+from pix2pix.training_config import TrainingConfig
 from pix2pix.watchdog import SATURATED_READINGS
 
 

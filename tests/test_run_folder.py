@@ -8,7 +8,6 @@ import datasets
 import pytest
 
 from pix2pix import run_folder
-from pix2pix.config import TrainingConfig
 from pix2pix.errors import UserError
 from pix2pix.pairs import Columns, PairSource, Selected
 from pix2pix.run_folder import (
@@ -21,6 +20,7 @@ from pix2pix.run_folder import (
     resume_command,
     schedule_changes,
 )
+from pix2pix.training_config import TrainingConfig
 
 
 def test_a_folder_under_a_file_is_refused(tmp_path):

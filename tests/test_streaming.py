@@ -10,10 +10,10 @@ from tiny_runs import TINY
 
 import train_accelerate
 from pix2pix import Translator, toy
-from pix2pix.config import TrainingConfig
 from pix2pix.data import PairDataset, close_batches
 from pix2pix.errors import DataError
 from pix2pix.streaming import StreamedPairs, open_validation, streamed_batches
+from pix2pix.training_config import TrainingConfig
 
 
 def png(picture):

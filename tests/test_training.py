@@ -8,7 +8,6 @@ import torch
 from torch import nn
 
 from pix2pix import losses, training
-from pix2pix.config import TrainingConfig
 from pix2pix.errors import ConfigError
 from pix2pix.networks import build_discriminator, build_generator, initialize
 from pix2pix.toy import draw_pair
@@ -21,6 +20,7 @@ from pix2pix.training import (
     require_side,
     train_step,
 )
+from pix2pix.training_config import TrainingConfig
 
 
 def small_networks(discriminator="patch", width=8, depth=5):

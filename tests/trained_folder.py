@@ -9,9 +9,10 @@ from typing import Any
 import torch
 from PIL import Image
 
-from pix2pix.config import DiscriminatorConfig, ModelConfig, TrainingConfig
+from pix2pix.config import DiscriminatorConfig, ModelConfig
 from pix2pix.metrics import NAMES
 from pix2pix.networks import Generator, JudgesPairs
+from pix2pix.training_config import TrainingConfig
 
 TINY: dict[str, Any] = {"width": 4, "depth": 5, "resolution": 32, "dropout": 0.0}
 VALUES = dict(zip(NAMES, (0.05, 22.5, 0.61, 0.82, 0.5, 0.4, 0.3, 0.4, 31.4), strict=True))
