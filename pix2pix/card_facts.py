@@ -18,7 +18,8 @@ from typing import Any, NamedTuple
 
 from pix2pix import __version__
 from pix2pix.config import ModelConfig
-from pix2pix.metrics import RESAMPLES, better
+from pix2pix.intervals import RESAMPLES
+from pix2pix.metrics import better
 from pix2pix.tasks import Task
 
 

@@ -18,7 +18,8 @@ LEVELS = [
     {"errors", "files", "interruption", "patience", "allocator"},
     {"config", "training_config", "tasks", "repository", "images"},
     {"networks", "generators", "discriminators", "layers", "resize_convolution", "pretrained"}
-    | {"normalization", "tiling", "losses", "metrics", "drawing", "contact_sheet"}
+    | {"normalization", "tiling", "losses", "drawing", "contact_sheet"}
+    | {"metrics", "picture_statistics", "intervals", "sliced_wasserstein"}
     | {
         "toy",
         "toy_aerial",
