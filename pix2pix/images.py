@@ -22,6 +22,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL import Image, ImageOps
 
+from pix2pix.cielab import into_gamut, lab_to_rgb, rgb_to_lab, rgb_to_lightness
 from pix2pix.errors import ImageError
 
 COLORS = ("rgb", "grey", "l", "ab", "raw")
@@ -34,14 +35,6 @@ EXTENSIONS = frozenset(f".{ending}" for ending in ENDINGS.split())
 
 AB_RANGE = 110.0  # |a*| <= 98.3 and |b*| <= 107.9 over all of sRGB, so nothing is clipped on the way in
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601, as PIL's convert("L")
-
-# Linear sRGB -> CIE XYZ (IEC 61966-2-1, D65, 2 degree observer), each row divided by its sum: relative to the
-# white point, so that a grey has a* = b* = 0 exactly.
-_XYZ = np.array(
-    [[0.412453, 0.357580, 0.180423], [0.212671, 0.715160, 0.072169], [0.019334, 0.119193, 0.950227]]
-)
-_RGB_TO_XYZ = (_XYZ / _XYZ.sum(axis=1, keepdims=True)).astype(np.float32)
-_XYZ_TO_RGB = np.linalg.inv(_XYZ / _XYZ.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
 # ---- files -> pictures ------------------------------------------------------------------------------------
@@ -144,8 +137,7 @@ def _in_color(unit: np.ndarray, color: str) -> np.ndarray:
     if color == "grey":
         return np.clip((unit if is_grey else unit @ LUMA[:, None]) * 2 - 1, -1, 1)
     if color == "l":
-        luminance = _linear(unit) if is_grey else _linear(unit) @ _RGB_TO_XYZ[1][:, None]
-        return np.clip((116 * _lab_f(luminance) - 16) / 50 - 1, -1, 1)
+        return np.clip(rgb_to_lightness(unit) / 50 - 1, -1, 1)
     if is_grey:
         return np.zeros((*unit.shape[:2], 2), np.float32)
     return np.clip(rgb_to_lab(unit)[..., 1:] / AB_RANGE, -1, 1)
@@ -259,26 +251,6 @@ def to_picture(array: np.ndarray, color: str) -> Image.Image:
     return Image.fromarray(levels[..., 0] if levels.shape[2] == 1 else levels)
 
 
-# ---- CIE Lab ----------------------------------------------------------------------------------------------
-
-
-def rgb_to_lab(rgb: np.ndarray) -> np.ndarray:
-    """sRGB, float [..., 3] in [0, 1] -> CIE L*a*b*, float32 [..., 3]: 0..100 and within +-110, +-110.
-
-    D65, 2 degree observer (CIE 15; sRGB by IEC 61966-2-1).
-    """
-    rgb = np.asarray(rgb, np.float32)
-    x, y, z = _lab_f(_RGB_TO_XYZ @ _linear(rgb.reshape(-1, 3).T))
-    return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=-1).reshape(rgb.shape)
-
-
-def lab_to_rgb(lab: np.ndarray) -> np.ndarray:
-    """CIE L*a*b*, float [..., 3] -> sRGB, float32 [..., 3]; what lies outside [0, 1] is clipped."""
-    linear = np.clip(_lab_to_linear(np.asarray(lab, np.float32)), 0, 1)
-    curve = np.float32(1.055) * np.power(linear, np.float32(1 / 2.4)) - np.float32(0.055)
-    return np.where(linear <= np.float32(0.0031308), linear * np.float32(12.92), curve)
-
-
 def merge_lightness(lightness: np.ndarray, ab: np.ndarray) -> Image.Image:
     """An RGB picture with the lightness of one array and the colour of another.
 
@@ -298,45 +270,7 @@ def merge_lightness(lightness: np.ndarray, ab: np.ndarray) -> Image.Image:
             [np.asarray(p.resize((width, height), Image.Resampling.BILINEAR)) for p in planes], axis=-1
         )
     lab = np.concatenate([(np.clip(lightness, -1, 1) + 1) * 50, np.clip(ab, -1, 1) * AB_RANGE], axis=2)
-    return to_picture(lab_to_rgb(_into_gamut(lab.reshape(-1, 3)).reshape(lab.shape)) * 2 - 1, "rgb")
-
-
-def _into_gamut(lab: np.ndarray) -> np.ndarray:
-    """[N, 3] -> the same L* and hue, with the largest share of the chroma that sRGB can show (bisection)."""
-    tolerance = 1e-4
-    linear = _lab_to_linear(lab)
-    outside = np.flatnonzero((linear.min(axis=1) < -tolerance) | (linear.max(axis=1) > 1 + tolerance))
-    if not len(outside):
-        return lab
-    lab, colours = lab.copy(), lab[outside]
-    low, high = np.zeros((len(outside), 1), np.float32), np.ones((len(outside), 1), np.float32)
-    for _ in range(10):  # the share to 1/1024
-        middle = (low + high) / 2
-        linear = _lab_to_linear(np.concatenate([colours[:, :1], colours[:, 1:] * middle], axis=1))
-        fits = (linear.min(axis=1) >= -tolerance) & (linear.max(axis=1) <= 1 + tolerance)
-        low, high = np.where(fits[:, None], middle, low), np.where(fits[:, None], high, middle)
-    lab[outside, 1:] = colours[:, 1:] * low
-    return lab
-
-
-def _linear(rgb: np.ndarray) -> np.ndarray:
-    """sRGB in [0, 1] -> linear light, float32."""
-    curve = np.power((rgb + np.float32(0.055)) / np.float32(1.055), np.float32(2.4))
-    return np.where(rgb <= np.float32(0.04045), rgb / np.float32(12.92), curve)
-
-
-def _lab_f(ratio: np.ndarray) -> np.ndarray:
-    """CIE 15, equation 8.6: the cube root, and a line below (6/29)^3."""
-    line = ratio * np.float32(841 / 108) + np.float32(4 / 29)
-    return np.where(ratio > np.float32((6 / 29) ** 3), np.cbrt(ratio), line)
-
-
-def _lab_to_linear(lab: np.ndarray) -> np.ndarray:
-    """CIE L*a*b* -> linear sRGB, not clipped."""
-    y = (lab[..., 0] + 16) / 116
-    f = np.stack([y + lab[..., 1] / 500, y, y - lab[..., 2] / 200], axis=-1)
-    xyz = np.where(f > np.float32(6 / 29), f * f * f, (f - np.float32(4 / 29)) * np.float32(108 / 841))
-    return xyz @ _XYZ_TO_RGB.T
+    return to_picture(lab_to_rgb(into_gamut(lab.reshape(-1, 3)).reshape(lab.shape)) * 2 - 1, "rgb")
 
 
 # ---- geometry ---------------------------------------------------------------------------------------------

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from pix2pix.cielab import rgb_to_lab
 from pix2pix.errors import ImageError
-from pix2pix.images import LUMA, rgb_to_lab
+from pix2pix.images import LUMA
 
 SHARPNESS_FLOOR = 0.01  # grey levels a pixel, added above and below the line: constant over constant is 1
 LAB_BINS = ((50, 0.0, 100.0), (111, -110.0, 110.0), (111, -110.0, 110.0))  # odd: a = b = 0 is mid-bin

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from pix2pix import images, tiling
+from pix2pix import cielab, images, tiling
 from pix2pix.config import ModelConfig
 from pix2pix.errors import ConfigError, ImageError, ModelError
 from pix2pix.inference import Translator, choose_device
@@ -378,7 +378,7 @@ COLORIZE = {"in_channels": 1, "out_channels": 2, "input_color": "l", "output_col
 
 
 def lightness(picture) -> np.ndarray:
-    return images.rgb_to_lab(np.asarray(picture.convert("RGB"), np.float32) / 255)[..., 0]
+    return cielab.rgb_to_lab(np.asarray(picture.convert("RGB"), np.float32) / 255)[..., 0]
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "RGBA", "P", "CMYK"])

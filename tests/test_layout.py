@@ -16,7 +16,7 @@ PACKAGE = ROOT / "pix2pix"
 # From the bottom up. A module imports from its own level (without a cycle) or from below.
 LEVELS = [
     {"errors", "files", "interruption", "patience", "allocator"},
-    {"config", "training_config", "tasks", "repository", "images"},
+    {"config", "training_config", "tasks", "repository", "images", "cielab"},
     {"networks", "generators", "discriminators", "layers", "resize_convolution", "pretrained"}
     | {"normalization", "tiling", "losses", "drawing", "contact_sheet"}
     | {"metrics", "picture_statistics", "intervals", "sliced_wasserstein"}
