@@ -7,7 +7,6 @@ find_models(task="map")                   # what the Hub offers by tag, the newe
 from __future__ import annotations
 
 import json
-import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,7 +18,8 @@ from pix2pix.config import ModelConfig
 from pix2pix.discover import Claim, FoundModel, find_models
 from pix2pix.errors import ModelError, UserError
 from pix2pix.files import replacing, write_json
-from pix2pix.patience import HubError, Say, brief, limit_waiting, log, refusal, retry
+from pix2pix.hub_access import api_for, check_access, open_repository, refuse_tokens
+from pix2pix.patience import HubError, Say, brief, log, refusal, retry
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -50,8 +50,6 @@ FILES = (
 PUSHED = "published.json"
 """Stays in the folder: the commit of the last push, by repository and branch."""
 
-TOKEN = re.compile(r"hf_[A-Za-z0-9]{30,}")
-
 
 class PublishError(HubError):
     """A push that failed; nothing is lost. `command` pushes the folder later."""
@@ -65,35 +63,6 @@ class PublishError(HubError):
 class PublishResult:
     commit: str
     url: str
-
-
-def check_access(
-    repo_id: str,
-    private: bool = False,
-    *,
-    license: str | None = None,
-    token: str | None = None,
-    say: Say = log,
-) -> bool:
-    """Make sure, before hours of training, that a push will be let in; the repository is created if needed.
-
-    Returns False, after a warning, when the Hub cannot be reached. Raises HubError when there is no token, it
-    is refused or may not write, when a private model would become public, or the Hub knows no such license.
-    """
-    api = _api(token)
-    try:
-        retry(lambda: _open_repository(api, repo_id, private), attempts=3, say=say)
-        if license is not None:
-            _check_license(license)
-    except HubError:
-        raise
-    except Exception as error:
-        reason = refusal(error, repo_id)
-        if reason:
-            raise HubError(reason) from error
-        say(f"The Hub cannot be reached ({brief(error)}). Training goes on; the push is tried later.")
-        return False
-    return True
 
 
 def publish(
@@ -117,7 +86,7 @@ def publish(
     command += ["--private"] if private else []
     command += ["--revision", revision] if revision != "main" else []
     try:
-        push = _Push(folder, repo_id, private, revision, parent_commit, message, _api(token))
+        push = _Push(folder, repo_id, private, revision, parent_commit, message, api_for(token))
         result = retry(push, say=say)
     except _MovedOn as error:
         raise PublishError(str(error), shlex.join([*command, "--parent_commit", error.head])) from error
@@ -187,7 +156,7 @@ class _Push:
         missing = [name for name in repository.MODEL_FILES if not (self.folder / name).is_file()]
         if missing:
             raise ModelError(f"{self.folder} is no trained model: {' and '.join(missing)} is missing.")
-        _open_repository(self.api, self.repo_id, self.private, self.revision)
+        open_repository(self.api, self.repo_id, self.private, self.revision)
         head = self.api.model_info(self.repo_id, revision=self.revision, timeout=30).sha
         assert head is not None
         last = self.parent or _pushed(self.folder).get(f"{self.repo_id}@{self.revision}")
@@ -197,7 +166,7 @@ class _Push:
         fitting = self._fitting_graphs()
         stale = self._stale_graphs(now, fitting)
         names = [name for name in FILES if (self.folder / name).is_file()] + fitting
-        _refuse_tokens(
+        refuse_tokens(
             [self.folder / name for name in names if not name.endswith((".safetensors", ".png", ".onnx"))]
         )
         commit = self.api.create_commit(
@@ -278,44 +247,6 @@ class _Push:
             temporary.write_text(text, encoding="utf-8")
 
 
-def _open_repository(api: HfApi, repo_id: str, private: bool, revision: str = "main") -> None:
-    """Create the repository or branch where there is none, and make sure that this token may write to it."""
-    if not re.fullmatch(r"[\w.-]+/[\w.-]+", repo_id):
-        raise HubError(f"{repo_id!r} is no repository id; it must be like user/pix2pix-map.")
-    if not api.token:
-        raise HubError(
-            f"There is no token to write to {repo_id} with. Run: hf auth login   (or set HF_TOKEN)"
-        )
-    limit_waiting()
-    api.create_repo(repo_id, private=private or None, exist_ok=True)
-    api.auth_check(repo_id, write=True)
-    if private and not api.model_info(repo_id, timeout=30).private:
-        raise HubError(
-            f"{repo_id} exists and is public, but the model is to be private. Name another repository, or "
-            "change its visibility in its settings."
-        )
-    if revision != "main":
-        api.create_branch(repo_id, branch=revision, exist_ok=True)
-
-
-def _check_license(license: str) -> None:
-    from huggingface_hub import ModelCard
-
-    try:
-        ModelCard(f"---\nlicense: {license}\n---\n").validate()
-    except ValueError as error:
-        raise HubError(
-            f"--license {license}: the Hub knows no such license. Give an id of "
-            "https://hf.co/docs/hub/repositories-licenses, such as apache-2.0, cc-by-4.0 or other."
-        ) from error
-
-
-def _api(token: str | None) -> HfApi:
-    from huggingface_hub import HfApi, __version__, get_token
-
-    return HfApi(token=token or get_token(), library_name="pix2pix", library_version=__version__)
-
-
 def _pushed(folder: Path) -> dict[str, str]:
     try:
         content = json.loads((folder / PUSHED).read_text(encoding="utf-8"))
@@ -328,9 +259,3 @@ def _message(folder: Path) -> str:
     path = folder / "metrics.json"
     best = json.loads(path.read_text(encoding="utf-8")).get("best") if path.exists() else None
     return f"Weights of step {best['step']}" if best and "step" in best else "Trained weights"
-
-
-def _refuse_tokens(paths: list[Path]) -> None:
-    for path in paths:
-        if TOKEN.search(path.read_text(encoding="utf-8")):
-            raise HubError(f"{path} holds an access token. Remove it: what is pushed, everybody can read.")

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pix2pix import __version__, hub, offers, repository
+from pix2pix import __version__, hub_access, offers, repository
 from pix2pix.card_text import FRONT_MATTER
 from pix2pix.errors import ConfigError, UserError
 from pix2pix.hub import PublishError, PublishResult
@@ -150,13 +150,13 @@ class _Push:
     token: str | None
 
     def __post_init__(self) -> None:
-        self.api = hub._api(self.token)
+        self.api = hub_access.api_for(self.token)
 
     def __call__(self) -> PublishResult:
         from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
         files = self.checkout.files(self.hardware)
-        hub._refuse_tokens(
+        hub_access.refuse_tokens(
             [path for path in files.values() if isinstance(path, Path) and path.suffix in TEXT]
         )
         self._open()

@@ -60,6 +60,7 @@ LEVELS = [
         "card_text",
         "discover",
         "hub",
+        "hub_access",
         "release",
         "uploads",
         "usage",
