@@ -81,7 +81,7 @@ def ratio(output: Any, target: Any) -> Any:
 
 
 def lab_histograms(pictures: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Of L*, a* and b* each [pictures, bins]: the shares of a picture's pixels, weighed by its size."""
+    """Of L*, a* and b* each [pictures, bins]: counts of pixels, so that a picture weighs by its size."""
     counts = [np.zeros((len(pictures), bins)) for bins, _, _ in LAB_BINS]
     for number, picture in enumerate(pictures):
         rgb = picture if picture.shape[2] == 3 else np.repeat(_luminance(picture)[:, :, None], 3, axis=2)
