@@ -101,7 +101,8 @@ LEVELS = [
         "cli_doctor",
         "cli_pair",
         "__main__",
-    },
+    }
+    | {"page", "page_events", "page_api"},
     {"app", "train_accelerate"},
 ]
 LEVEL_OF = {name: level for level, names in enumerate(LEVELS) for name in names}
@@ -111,7 +112,7 @@ MODULES = {path.stem: path for path in [*sorted(PACKAGE.rglob("*.py")), *SCRIPTS
 # Libraries that only some modules may import, and where.
 ONLY_IN = {
     "accelerate": {"train_accelerate"},
-    "gradio": {"app"},
+    "gradio": {"app", "page", "page_events", "page_api"},
     "datasets": {"columns"},
 }
 # Pairs that stay strangers, by any way round: the first must not reach the second.
@@ -203,6 +204,12 @@ def test_a_library_is_imported_only_where_it_belongs(library):
         )
     }
     assert importing <= ONLY_IN[library], f"only {ONLY_IN[library]} may import {library}"
+
+
+def test_the_files_that_know_gradio_are_imported_by_the_app_alone():
+    for name in ONLY_IN["gradio"]:
+        importing = {other for other in MODULES if name in GRAPH[other]}
+        assert importing <= ONLY_IN["gradio"], f"{name} is the page's: only app.py may lead to it"
 
 
 def test_datasets_is_imported_inside_functions():
