@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import dataclasses
 import gc
-import json
 import logging
 import signal
 import sys
@@ -35,7 +34,6 @@ from pix2pix.augmentation import AdaptiveAugmentation
 from pix2pix.card_facts import run_facts, seconds_before
 from pix2pix.data import close_batches
 from pix2pix.errors import UserError
-from pix2pix.files import write_json
 from pix2pix.finetune import start_from
 from pix2pix.hub import Publication, check_access
 from pix2pix.interruption import Interruption, end_with_parent
@@ -44,13 +42,16 @@ from pix2pix.networks import Generator, JudgesPairs, initialize
 from pix2pix.pair_cache import as_floats
 from pix2pix.results import Results
 from pix2pix.run_folder import (
+    RUN_FILE,
     choose_output_dir,
+    launch_words,
     persistently,
     require_own_checkpoint,
     require_room,
     require_same_run,
     resume_command,
     schedule_changes,
+    write_config,
 )
 from pix2pix.run_pairs import open_pairs
 from pix2pix.tasks import get_task
@@ -406,27 +407,13 @@ class Run:
             if wanted and wanted != "latest":
                 checkpoints.set_aside_after(folder, self.step, self.say)
             kept = config.checkpoints_total_limit or 2
-            require_room(self.output, (kept + 1) * self.checkpoint_bytes())
-            persistently("training_config.json", self.write_config, self.say)
+            room = checkpoints.expected_bytes(self.plain_G, self.plain_D, self.average is not None)
+            require_room(self.output, (kept + 1) * room)
+            persistently(RUN_FILE, lambda: write_config(self.output, config), self.say)
             self.results.measure_baselines()
             self.results.rehearse(self.published_G, self.accelerator.device)
         if self.step == 0:
             self.save()
-
-    def write_config(self) -> None:
-        """Write down what the run is told; what an earlier part of it took (`run`) stays."""
-        path = self.output / "training_config.json"
-        before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-        kept = {"run": before["run"]} if "run" in before else {}
-        write_json(path, self.config.to_dict() | kept)
-
-    def checkpoint_bytes(self) -> int:
-        """What a checkpoint takes: the weights, Adam's two moments of each, and the moving average."""
-        size_G, size_D = (
-            sum(p.numel() * p.element_size() for p in network.parameters())
-            for network in (self.plain_G, self.plain_D)
-        )
-        return 3 * (size_G + size_D) + (size_G if self.average else 0)
 
     def save(self) -> None:
         """Write a checkpoint of all that the next step depends on."""
@@ -509,12 +496,7 @@ class Run:
 
     def resume_command(self) -> str:
         """The command that goes on with this run, on as many processes."""
-        count = self.accelerator.num_processes
-        launch = ["accelerate", "launch"]
-        if count > 1 and self.accelerator.device.type == "cpu":
-            launch = ["torchrun", "--nproc_per_node", str(count)]  # accelerate starts one process on a CPU
-        elif count > 1:
-            launch += ["--multi_gpu", "--num_processes", str(count)]
+        launch = launch_words(self.accelerator.num_processes, self.accelerator.device.type)
         return resume_command(self.output, launch)
 
     def say(self, text: str) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from pix2pix.errors import UserError
 from pix2pix.files import sync_folder
@@ -33,6 +34,12 @@ ABANDONED = ".abandoned-"
 
 class CheckpointError(UserError):
     """A checkpoint that is missing, damaged, or of another run."""
+
+
+def expected_bytes(G: nn.Module, D: nn.Module, averaged: bool) -> int:
+    """What a checkpoint takes: the weights, Adam's two moments of each, and the moving average."""
+    size_G, size_D = (sum(p.numel() * p.element_size() for p in network.parameters()) for network in (G, D))
+    return 3 * (size_G + size_D) + (size_G if averaged else 0)
 
 
 def save_checkpoint(folder: Path, step: int, state: Mapping[str, Any], limit: int | None = None) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shlex
 import shutil
@@ -14,6 +15,7 @@ from typing import Any
 
 from pix2pix.checkpoints import list_checkpoints
 from pix2pix.errors import UserError, listed
+from pix2pix.files import write_json
 from pix2pix.pairs import PairSource
 from pix2pix.training_config import TrainingConfig
 
@@ -63,6 +65,23 @@ def choose_output_dir(config: TrainingConfig) -> Path:
     while (folder := Path("runs") / (name if not taken else f"{name}-{len(taken) + 1}")).exists():
         taken.append(folder)
     return taken[-1] if resuming and taken else folder
+
+
+def write_config(folder: Path, config: TrainingConfig) -> None:
+    """Write down what the run is told; what an earlier part of it took (`run`) stays."""
+    path = folder / RUN_FILE
+    before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    kept = {"run": before["run"]} if "run" in before else {}
+    write_json(path, config.to_dict() | kept)
+
+
+def launch_words(processes: int, device: str) -> list[str]:
+    """What starts a script on as many processes; `device` is the type of theirs."""
+    if processes == 1:
+        return ["accelerate", "launch"]
+    if device == "cpu":
+        return ["torchrun", "--nproc_per_node", str(processes)]  # accelerate starts one process on a CPU
+    return ["accelerate", "launch", "--multi_gpu", "--num_processes", str(processes)]
 
 
 def resume_command(folder: Path, launch: Sequence[str] = ("accelerate", "launch")) -> str:

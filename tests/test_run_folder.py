@@ -1,6 +1,7 @@
 """Which folder a run has, and that it is its own."""
 
 import dataclasses
+import json
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,12 +14,14 @@ from pix2pix.pairs import Columns, PairSource, Selected
 from pix2pix.run_folder import (
     choose_output_dir,
     fingerprint,
+    launch_words,
     persistently,
     require_own_checkpoint,
     require_room,
     require_same_run,
     resume_command,
     schedule_changes,
+    write_config,
 )
 from pix2pix.training_config import TrainingConfig
 
@@ -73,6 +76,19 @@ def test_the_resume_command_keeps_the_flags_and_replaces_the_folder(monkeypatch,
     assert resume_command(tmp_path, ["torchrun", "--nproc_per_node", "2"]).startswith(
         "torchrun --nproc_per_node 2 train_accelerate.py --task map"
     )
+
+
+def test_a_run_goes_on_with_as_many_processes():
+    assert launch_words(1, "cpu") == launch_words(1, "cuda") == ["accelerate", "launch"]
+    assert launch_words(2, "cpu") == ["torchrun", "--nproc_per_node", "2"]
+    assert launch_words(2, "cuda") == ["accelerate", "launch", "--multi_gpu", "--num_processes", "2"]
+
+
+def test_what_a_run_took_outlives_what_it_is_told_anew(tmp_path):
+    (tmp_path / "training_config.json").write_text('{"run": {"seconds": 5}, "seed": 1}')
+    write_config(tmp_path, TrainingConfig(seed=2))
+    written = json.loads((tmp_path / "training_config.json").read_text())
+    assert written == TrainingConfig(seed=2).to_dict() | {"run": {"seconds": 5}}
 
 
 class Pairs(PairSource):
