@@ -74,7 +74,7 @@ def render(folder: str | os.PathLike[str], repo_id: str | None = None) -> str:
             "samples_credit": record.get("samples_credit"),
             "judged": bool(judge),
             "training": training,
-            "facts": card_facts.about_training(folder, model, training, judge),
+            "facts": card_facts.about_training(folder, model, training, judge, record.get("blend")),
             "command": training.get("run", {}).get("command"),
             **card_facts.task_words(get_task(model.task), model),
             **card_facts.measures(record, training, model),

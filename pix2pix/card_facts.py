@@ -172,9 +172,16 @@ def _selection(record: Mapping[str, Any]) -> str:
 
 
 def about_training(
-    folder: Path, model: ModelConfig, training: Mapping[str, Any], judge: Mapping[str, Any]
+    folder: Path,
+    model: ModelConfig,
+    training: Mapping[str, Any],
+    judge: Mapping[str, Any],
+    blend: float | None = None,
 ) -> list[tuple[str, str]]:
-    """What there is to say about where a model comes from, as (name, value). `judge`: D's configuration."""
+    """What there is to say about where a model comes from, as (name, value).
+
+    `judge`: D's configuration; `blend`: what `pix2pix release --blend` was given.
+    """
     run = training.get("run", {})
     pairs = f"{run['training_pairs']} from " if run.get("training_pairs") else ""
     facts = {
@@ -185,6 +192,10 @@ def about_training(
         "Discriminator": _discriminator_text(judge),
         "Objective": _objective_text(training),
         "Training": _training_text(training, model),
+        "Weights": None
+        if blend is None
+        else f"average + {blend:g} × (last - average), of the moving average "
+        f"and the last weights (`pix2pix release --blend {blend:g}`)",
         "Time": f"{_duration(run['seconds'])} on {run['hardware']}" if "seconds" in run else None,
         "Software": run.get("software") or f"pix2pix {model.library_version}",
     }

@@ -8,8 +8,9 @@ from typing import Any
 
 from pix2pix.allocator import keep_memory
 
-EXAMPLE = """example:
+EXAMPLE = """examples:
   pix2pix release --model runs/map --output models/map --data my_pairs --split test --beside runs/map-l1
+  pix2pix release --model runs/map --output models/map-sharper --blend 1.5
 """
 
 
@@ -44,6 +45,13 @@ def declare(commands: Any) -> None:
         help="show the pairs of this folder in samples.png, or its photos where inputs are made from them",
     )
     parser.add_argument("--samples_credit", metavar="TEXT", help="whose they are; stands on the card")
+    parser.add_argument(
+        "--blend",
+        type=float,
+        metavar="B",
+        help="weights on the line from the run's moving average (0) through its last ones (1) and beyond: "
+        "more is sharper, and less faithful (default: what the run chose)",
+    )
     parser.set_defaults(run=run)
 
 
@@ -60,6 +68,7 @@ def run(options: argparse.Namespace) -> int:
         drawn_samples=options.drawn_samples,
         samples=options.samples,
         samples_credit=options.samples_credit,
+        blend=options.blend,
     )
     size = (options.output / "model.safetensors").stat().st_size
     values = ", ".join(

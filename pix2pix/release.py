@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pix2pix import card, repository
+from pix2pix.blending import blended
 from pix2pix.card_facts import hub_id
 from pix2pix.config import ModelConfig
 from pix2pix.data import PairDataset
@@ -38,6 +39,7 @@ def release(
     drawn_samples: bool = False,
     samples: str | None = None,
     samples_credit: str | None = None,
+    blend: float | None = None,
 ) -> Evaluation:
     """Write weights in half precision, config.json, metrics.json, samples.png and README.md into `output`.
 
@@ -45,7 +47,8 @@ def release(
     the run was validated on) of `data` (None: where the run found its pairs). `beside` is another model, one
     trained on L1 alone, that is measured on the same pairs. With `drawn_samples` samples.png shows the drawn
     town instead of pictures that may not be handed on, with `samples` the pairs (or the photos, where inputs
-    are made from them) of another folder, with whose they are. `output` appears whole or not at all.
+    are made from them) of another folder, with whose they are. With `blend` the weights are not those that
+    the run chose but `blending.blended` ones, of its newest checkpoint. `output` appears whole or not at all.
 
     Raises ConfigError where `output` is taken or no pairs are found; ModelError for no trained folder.
     """
@@ -63,13 +66,15 @@ def release(
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".release-", dir=output.parent) as temporary:
         folder = Path(temporary) / output.name
-        Generator.from_folder(run, model).save_pretrained(folder, half=True)
+        G, step = (Generator.from_folder(run, model), None) if blend is None else blended(run, model, blend)
+        G.save_pretrained(folder, half=True)
         result = evaluate(Translator.from_pretrained(folder), dataset)
         found = baselines(dataset, PairDataset(trained_on, config, model))
         if beside is not None:
             found["l1_only"] = evaluate(Translator.from_pretrained(beside), dataset).measures
-        record = _record(run, result) | {
+        record = _record(run, result, step) | {
             "split": split,
+            **({} if blend is None else {"blend": blend}),
             "samples": "drawn" if drawn_samples else "measured" if samples is None else "other",
             **({"samples_credit": samples_credit} if samples_credit else {}),
             "baselines": {name: measures.as_dict() for name, measures in found.items()},
@@ -128,12 +133,16 @@ def _pairs(config: TrainingConfig, split: str | None) -> tuple[PairSource, PairS
     return held_out, train
 
 
-def _record(run: Path, result: Evaluation) -> dict[str, Any]:
-    """metrics.json of the released file: one measurement, of the step that the run chose."""
+def _record(run: Path, result: Evaluation, step: int | None) -> dict[str, Any]:
+    """metrics.json of the released file: one measurement, of `step`, or None: the step that the run chose."""
     path = run / "metrics.json"
     chosen = (json.loads(path.read_text(encoding="utf-8")).get("best") or {}) if path.is_file() else {}
     values = result.measures.as_dict()
-    best = {"step": chosen.get("step"), **values, "intervals": result.measures.intervals}
+    best = {
+        "step": chosen.get("step") if step is None else step,
+        **values,
+        "intervals": result.measures.intervals,
+    }
     return {"metrics_version": values["metrics_version"], "best": best, "history": []}
 
 

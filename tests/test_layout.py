@@ -62,6 +62,7 @@ LEVELS = [
         "hub",
         "hub_access",
         "release",
+        "blending",
         "uploads",
         "usage",
         "visits",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,13 @@ import safetensors.torch
 import tiny_runs
 import torch
 from huggingface_hub import ModelCard
-from trained_folder import RUN, trained_folder
+from trained_folder import RUN, TINY, trained_folder
 
-from pix2pix import Translator, cli, toy
-from pix2pix.errors import ConfigError
+from pix2pix import Translator, cli, toy, training
+from pix2pix.checkpoints import save_checkpoint
+from pix2pix.config import ModelConfig
+from pix2pix.errors import ConfigError, ModelError
+from pix2pix.networks import Generator
 from pix2pix.release import release
 
 SECRET = "/home/ann/secret"
@@ -85,6 +89,42 @@ def test_a_model_of_l1_alone_stands_beside_it(run, tmp_path):
         "mean_target",
         "l1_only",
     }
+
+
+@pytest.fixture
+def averaged(run):
+    """A run whose checkpoint has a moving average beside the last weights; both by name."""
+    (run / "checkpoints/step-00000001/G.pt").unlink()
+    (run / "checkpoints/step-00000001").rmdir()
+    G, other = (Generator.from_config(ModelConfig(**TINY)) for _ in range(2))
+    average = training.moving_average(other, 0.9)
+    save_checkpoint(run / "checkpoints", 400, {"G": G.state_dict(), "average": average.state_dict()})
+    return G.state_dict(), other.state_dict()
+
+
+@pytest.mark.parametrize("amount", [0, 0.25, 1, 1.75])
+def test_weights_are_blended_between_the_average_and_the_last_and_beyond(run, averaged, tmp_path, amount):
+    words = ["release", "--model", str(run), "--output", str(tmp_path / "out"), "--blend", str(amount)]
+    assert cli.main(words) == 0
+    released = safetensors.torch.load_file(tmp_path / "out" / "model.safetensors")
+    last, average = averaged
+    for name, tensor in released.items():
+        expected = average[name] + amount * (last[name] - average[name])
+        torch.testing.assert_close(tensor.float(), expected, rtol=1e-3, atol=1e-6)
+    assert f"`pix2pix release --blend {amount:g}`" in text_of(tmp_path / "out")
+    assert json.loads((tmp_path / "out" / "metrics.json").read_text())["best"]["step"] == 400
+
+
+def test_a_run_without_what_is_blended_is_told_apart(run, averaged, tmp_path):
+    with pytest.raises(ConfigError, match=r"--blend 5: .* 4 the most"):
+        release(run, tmp_path / "out", blend=5)
+    save_checkpoint(run / "checkpoints", 500, {"G": averaged[0]})
+    with pytest.raises(ModelError, match="without --use_ema"):
+        release(run, tmp_path / "out", blend=1)
+    shutil.rmtree(run / "checkpoints")
+    with pytest.raises(ModelError, match="no checkpoint"):
+        release(run, tmp_path / "out", blend=1)
+    assert not (tmp_path / "out").exists()
 
 
 def test_pictures_that_may_not_be_handed_on_are_not_on_the_sample_sheet(run, tmp_path):
