@@ -189,7 +189,8 @@ def peer_draw(folder: Path, width: int, norm: str) -> Callable[[np.ndarray], np.
 def our_draw(folder: Path, arguments: argparse.Namespace) -> Callable[[np.ndarray], np.ndarray]:
     from pix2pix.allocator import keep_memory
 
-    keep_memory()  # as our scripts do
+    if arguments.side == "torch":
+        keep_memory()  # as our scripts do
     from pix2pix import Translator
 
     translate = Translator.from_pretrained(folder / "model", device="cpu", backend=arguments.side)

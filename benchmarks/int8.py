@@ -2,8 +2,9 @@
 
     python benchmarks/int8.py --model runs/map --calibration my_pairs [--split val] [--rounds 3]
 
-Random weights pass no gate, so this takes yours. The peer has the same width and norm, with weights of its
-own: its time does not depend on them. Every figure is of a new process, in turns. Prints a Markdown table.
+Random weights pass no gate, so this takes yours, an RGB unet_256. The peer has the same width and norm, with
+transposed convolutions and weights of its own: its time does not depend on them. Every figure is of a new
+process, in turns. Prints a Markdown table.
 """
 
 from __future__ import annotations
@@ -51,6 +52,8 @@ def main() -> None:
 def table(arguments: argparse.Namespace, folder: Path) -> None:
     config = json.loads((arguments.model / "config.json").read_text())
     width, norm = config["width"], config["norm"]
+    if (config["generator"], config["in_channels"]) != ("unet_256", 3) or norm == "none":
+        raise SystemExit(f"{arguments.model} has no peer here: it must be an RGB unet_256 with norms.")
     shutil.copytree(arguments.model, folder / "model", ignore=shutil.ignore_patterns("checkpoints", "onnx"))
     export(folder / "model", "onnx/model.onnx")
     kept = export(
@@ -58,7 +61,7 @@ def table(arguments: argparse.Namespace, folder: Path) -> None:
         "--int8", "--calibration", arguments.calibration, "--split", arguments.split,
     )  # fmt: skip
     print(f"{platform.machine()}, {os.cpu_count()} cores, {time.strftime('%Y-%m-%d')}, 256x256 px, batch 1, "
-          f"width {width}, {norm} norm, {config['normalization']} statistics, "
+          f"width {width}, {norm} norm, {config['normalization']} statistics, {config['upsample']}, "
           f"median of {arguments.rounds} processes\n")  # fmt: skip
     if not kept["kept"]:
         print(f"The quality gate does not pass: {kept['reason']}\nThe rows stop at fp32.\n")
@@ -85,11 +88,11 @@ def export(model: Path, name: str, *flags: str) -> dict:
     """`pix2pix export --json`: what was written, or why nothing was kept."""
     from pix2pix import cli
 
-    output = io.StringIO()
-    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(io.StringIO()):
+    output, said = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(said):
         status = cli.main(["export", "--model", str(model), "--output", str(model / name), "--json", *flags])
     if status == 2:
-        raise SystemExit(f"{model.name} could not be exported: {output.getvalue()}")
+        raise SystemExit(f"{model.name} could not be exported: {said.getvalue()}")
     return json.loads(output.getvalue())
 
 
@@ -104,7 +107,7 @@ def seconds(side: str, folder: Path, width: int, norm: str, long: float) -> floa
     """Median seconds a picture of one side, in a new process."""
     words = [sys.executable, inference.__file__, "--side", side, "--folder", str(folder), "--norms", norm]
     words += ["--batches", "1", "--width", str(width), "--seconds", str(long)]
-    run = subprocess.run(words, capture_output=True, text=True, check=True, cwd=ROOT)
+    run = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True, cwd=ROOT)
     return float(json.loads(run.stdout.splitlines()[-1]))
 
 

@@ -13,7 +13,8 @@ def keep_memory() -> bool:
     """Tell glibc to keep freed memory up to 1 GiB a block; return whether it does.
 
     By default every large array is mapped anew, and the kernel clears its pages, thousands a picture. Results
-    are the same bit for bit. For scripts, before they allocate: a library leaves its caller's process alone.
+    are the same bit for bit. For scripts, before PyTorch draws: a library leaves its caller's process alone.
+    Not before a graph is loaded: what loading took and freed, three times the weights, would stay.
     """
     if not sys.platform.startswith("linux"):
         return False

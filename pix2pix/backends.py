@@ -167,14 +167,16 @@ def _ready(folder: Path, config: ModelConfig, device: Any) -> Backend | None:
     model = _Weights.of(folder, config)
     found = [path for path in (shipped, graphs.cached(model.digest, config)) if path.is_file()]
     for path in found:
+        try:
+            _require_own(path, model)
+        except graphs.GraphError as error:
+            log(str(error))
+            continue
         for name in installed():
             try:
                 return _opened(name, path, model)
-            except graphs.GraphError as error:
-                log(str(error))
-                break  # it is the graph's fault, whatever runs it
             except (ModelError, ImportError) as error:
-                log(f"{name} is not used: {error}")
+                log(f"Not with {name}: {error}")
     return None
 
 
@@ -190,12 +192,13 @@ def _named(
     problem = ""
     if shipped:
         try:
+            _require_own(shipped, model, precision)
             return _opened(name, shipped, model, precision)
         except ModelError as error:
             problem = str(error)
     if precision != "fp32":
         raise graphs.GraphError(
-            f"{problem or f'The model has no {graphs.NAMES[precision]}.'} "
+            f"{problem.rstrip('.') or f'The model has no {graphs.NAMES[precision]}'}. "
             f"`pix2pix export --{precision}` makes one, if that is good enough."
         )
     if problem:
@@ -206,15 +209,19 @@ def _named(
     return open_graph(name, path, stays=True)
 
 
-def _opened(name: str, path: Path, model: _Weights, precision: str = "fp32") -> Backend:
-    """A graph that came from elsewhere, once it is known to draw what the model's weights draw.
-
-    Raises GraphError where it is another model's, damaged, or draws something else: whoever wrote it may
-    say anything. Without PyTorch there is nothing to compare it with.
-    """
+def _require_own(path: Path, model: _Weights, precision: str = "fp32") -> None:
+    """Raises GraphError where a graph is another model's, or damaged, by what it says of itself."""
     problem = graphs.fault(path, model.digest, model.size, model.config, precision)
     if problem:
         raise graphs.GraphError(f"{path} is not used: {problem}.")
+
+
+def _opened(name: str, path: Path, model: _Weights, precision: str = "fp32") -> Backend:
+    """A graph that came from elsewhere, once it is known to draw what the model's weights draw.
+
+    Raises GraphError where it draws something else: whoever wrote it may say anything. Without PyTorch there
+    is nothing to compare it with.
+    """
     graph = open_graph(name, path, stays=True)
     if graph_trust.is_trusted(path, model.digest, model.config):
         return graph

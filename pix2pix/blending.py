@@ -31,29 +31,25 @@ def blended(run: Path, config: ModelConfig, amount: float) -> tuple[Generator, i
         raise ConfigError(
             f"--blend {amount:g}: 0 is the moving average, 1 the last weights, and {MOST:g} the most."
         )
-    path = checkpoints.newest_checkpoint(run / "checkpoints", log)
+    path = checkpoints.newest_checkpoint(run / "checkpoints", log, finite=True)
     if path is None:
         raise ModelError(
             f"{run} has no checkpoint to blend weights from: it lies in checkpoints/ of the folder that was "
             "trained in. Leave --blend away to take the weights as they are."
         )
-    state = checkpoints.load_checkpoint(path)
-    if "average" not in state:
+    last, averaged = checkpoints.load_parts(path, ("G", "average"))
+    if averaged is None or last is None:
         raise ModelError(
             f"{path} has no moving average to blend with: the run was made without --use_ema. Leave --blend "
             "away."
         )
-    average = {
-        name.removeprefix(AVERAGED): tensor
-        for name, tensor in state["average"].items()
-        if name.startswith(AVERAGED)
-    }
-    weights = {
-        name: torch.lerp(average[name], last, amount) if last.is_floating_point() else last
-        for name, last in state["G"].items()
-    }
-    if not all(bool(torch.isfinite(tensor).all()) for tensor in weights.values()):
-        raise ModelError(f"With --blend {amount:g} the weights of {path} are not finite: take less.")
     G = Generator.from_config(config)
+    learned = {name for name, _ in G.named_parameters()}
+    weights = {}
+    for name, tensor in last.items():
+        average = averaged[f"{AVERAGED}{name}"]
+        if tensor.is_floating_point():  # beyond the last ones a running variance might fall below 0
+            tensor = torch.lerp(average, tensor, amount if name in learned else min(amount, 1))
+        weights[name] = tensor
     G.load_state_dict(weights)
     return G, int(path.name.removeprefix(checkpoints.PREFIX))

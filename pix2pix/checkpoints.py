@@ -12,7 +12,7 @@ import json
 import os
 import random
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +125,12 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     return {file.stem: torch.load(file, map_location="cpu", weights_only=True) for file in files}
 
 
+def load_parts(path: Path, names: Sequence[str]) -> list[dict[str, Any] | None]:
+    """Parts of a checkpoint that was found whole, on the CPU; None for one that it does not have."""
+    files = [path / f"{name}.pt" for name in names]
+    return [torch.load(f, map_location="cpu", weights_only=True) if f.exists() else None for f in files]
+
+
 def newest_checkpoint(folder: Path, say: Callable[[str], None], finite: bool = False) -> Path | None:
     """Return the newest whole checkpoint; what is damaged is passed over and said.
 
@@ -190,10 +196,8 @@ def set_random_state(state: Mapping[str, Any]) -> None:
 
 def _networks(path: Path) -> dict[str, Any]:
     """G and D of a checkpoint: the optimizers, twice their size, need not be read to judge them."""
-    files = [path / f"{name}.pt" for name in NETWORKS]
-    return {
-        file.stem: torch.load(file, map_location="cpu", weights_only=True) for file in files if file.exists()
-    }
+    parts = zip(NETWORKS, load_parts(path, NETWORKS), strict=True)
+    return {name: state for name, state in parts if state is not None}
 
 
 def _sha256(path: Path) -> str:

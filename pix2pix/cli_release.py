@@ -10,7 +10,7 @@ from pix2pix.allocator import keep_memory
 
 EXAMPLE = """examples:
   pix2pix release --model runs/map --output models/map --data my_pairs --split test --beside runs/map-l1
-  pix2pix release --model runs/map --output models/map-sharper --blend 1.5
+  pix2pix release --model runs/map --output models/map-sharper --blend 1.7
 """
 
 

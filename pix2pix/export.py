@@ -196,7 +196,7 @@ def _read(pairs: PairDataset, network: TorchBackend) -> list[np.ndarray]:
     from pix2pix.evaluation import spread
 
     chosen = spread(len(pairs), min(quantization.CALIBRATED_ON, len(pairs)))
-    return [_padded(pairs.picture_pair(index)[0], network)[None] for index in chosen]
+    return [graph_making.padded(pairs.picture_pair(index)[0], network)[None] for index in chosen]
 
 
 def _batches(network: TorchBackend, files: Sequence[Path]) -> list[np.ndarray]:
@@ -215,12 +215,5 @@ def _batches(network: TorchBackend, files: Sequence[Path]) -> list[np.ndarray]:
     for size in ((side, side), (2 * side, side)):
         chosen = (pictures * 2)[:3]
         resized = [picture.resize(size, Image.Resampling.BICUBIC) for picture in chosen]
-        together.append(np.stack([_padded(picture, network) for picture in resized]))
-    return [_padded(picture, network)[None] for picture in pictures] + together
-
-
-def _padded(picture: Any, network: TorchBackend) -> np.ndarray:
-    """[H, W, C] in [-1, 1], padded as the translator does."""
-    array = images.to_array(picture, network.config.input_color, network.config.in_channels)
-    G = network.generator
-    return images.pad_to_multiple(array, G.multiple, G.smallest)[0]
+        together.append(np.stack([graph_making.padded(picture, network) for picture in resized]))
+    return [graph_making.padded(picture, network)[None] for picture in pictures] + together

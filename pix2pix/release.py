@@ -57,6 +57,7 @@ def release(
     if drawn_samples and samples is not None:
         raise ConfigError(f"--drawn_samples and --samples {samples}: give one, samples.png shows one set.")
     model = ModelConfig.from_dict(repository.read_config(repository.resolve(run)))
+    G, step = (Generator.from_folder(run, model), None) if blend is None else blended(run, model, blend)
     training = _training(run)
     config = _config(training, data)
     split = split or (None if _is_drawn(config) else config.validation_split)
@@ -66,7 +67,6 @@ def release(
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".release-", dir=output.parent) as temporary:
         folder = Path(temporary) / output.name
-        G, step = (Generator.from_folder(run, model), None) if blend is None else blended(run, model, blend)
         G.save_pretrained(folder, half=True)
         result = evaluate(Translator.from_pretrained(folder), dataset)
         found = baselines(dataset, PairDataset(trained_on, config, model))

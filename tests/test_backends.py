@@ -16,6 +16,7 @@ from PIL import Image
 from test_inference import KINDS, NORMS, contract, levels, network, photo
 
 from pix2pix import Translator, backends, cli, graph_making, graph_trust, graphs, inference
+from pix2pix.backend_openvino import OpenVinoBackend
 from pix2pix.errors import ConfigError, ModelError
 from pix2pix.networks import Generator
 
@@ -95,6 +96,15 @@ def test_auto_goes_on_with_the_graph_that_was_made_on_first_use(model):
     assert load(model, "onnx").backend == "onnx"
     assert sorted(path.name for path in model.rglob("*")) == before, "the model's folder is left as it is"
     assert load(model).backend == "openvino"
+
+
+def test_a_library_that_draws_otherwise_leaves_the_graph_to_the_next(model, monkeypatch, caplog):
+    shipped(model)
+    shutil.rmtree(graphs.cache_folder().parent / "trusted")
+    draw = OpenVinoBackend.draw
+    monkeypatch.setattr(OpenVinoBackend, "draw", lambda self, x, seed=0: draw(self, x, seed) * 0.9)
+    assert load(model).backend == "onnx"
+    assert "Not with openvino" in caplog.text
 
 
 @pytest.mark.parametrize("spoil", ["other weights", "other contract", "half a file", "no graph"])

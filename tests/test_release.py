@@ -15,6 +15,7 @@ from huggingface_hub import ModelCard
 from trained_folder import RUN, TINY, trained_folder
 
 from pix2pix import Translator, cli, toy, training
+from pix2pix.blending import blended
 from pix2pix.checkpoints import save_checkpoint
 from pix2pix.config import ModelConfig
 from pix2pix.errors import ConfigError, ModelError
@@ -112,6 +113,28 @@ def test_weights_are_blended_between_the_average_and_the_last_and_beyond(run, av
         expected = average[name] + amount * (last[name] - average[name])
         torch.testing.assert_close(tensor.float(), expected, rtol=1e-3, atol=1e-6)
     assert f"`pix2pix release --blend {amount:g}`" in text_of(tmp_path / "out")
+    assert json.loads((tmp_path / "out" / "metrics.json").read_text())["best"]["step"] == 400
+
+
+def test_running_variances_are_not_carried_below_nothing(tmp_path):
+    config = ModelConfig(**TINY, norm="batch", normalization="running")
+    last, before = Generator.from_config(config), Generator.from_config(config)
+    average = training.moving_average(before, 0.9)
+    for name, tensor in last.state_dict().items():
+        if name.endswith("running_var"):
+            tensor.fill_(0.5)  # it was 1: three times the way further it would be -1
+    state = {"G": last.state_dict(), "D": {}, "average": average.state_dict()}
+    save_checkpoint(tmp_path / "checkpoints", 400, state)
+    G, _ = blended(tmp_path, config, 4)
+    variances = [tensor for name, tensor in G.state_dict().items() if name.endswith("running_var")]
+    assert variances
+    assert all(bool((tensor > 0).all()) for tensor in variances)
+
+
+def test_a_checkpoint_that_went_astray_is_not_blended(run, averaged, tmp_path):
+    astray = {name: torch.full_like(tensor, float("nan")) for name, tensor in averaged[0].items()}
+    save_checkpoint(run / "checkpoints", 500, {"G": astray, "average": {}})
+    release(run, tmp_path / "out", blend=0)
     assert json.loads((tmp_path / "out" / "metrics.json").read_text())["best"]["step"] == 400
 
 
