@@ -192,10 +192,7 @@ def about_training(
         "Discriminator": _discriminator_text(judge),
         "Objective": _objective_text(training),
         "Training": _training_text(training, model),
-        "Weights": None
-        if blend is None
-        else f"average + {blend:g} × (last - average), of the moving average "
-        f"and the last weights (`pix2pix release --blend {blend:g}`)",
+        "Weights": _weights_text(blend),
         "Time": f"{_duration(run['seconds'])} on {run['hardware']}" if "seconds" in run else None,
         "Software": run.get("software") or f"pix2pix {model.library_version}",
     }
@@ -274,6 +271,15 @@ def _training_text(training: Mapping[str, Any], model: ModelConfig) -> str | Non
     parts += [f"Adam at {training['learning_rate']:g}, {training['lr_scheduler']} schedule"]
     parts += ["moving average of the weights"] if training.get("use_ema") else []
     return ", ".join([*parts, f"seed {training['seed']}"])
+
+
+def _weights_text(blend: float | None) -> str | None:
+    """Which weights `pix2pix release --blend` took; None where it was not asked for."""
+    if blend is None:
+        return None
+    known = {0: "the moving average after the last step", 1: "those after the last step"}
+    between = f"average + {blend:g} × (last - average), of the moving average and the last weights"
+    return f"{known.get(blend, between)} (`pix2pix release --blend {blend:g}`)"
 
 
 def _parameters(weights: Path) -> str:
