@@ -277,7 +277,7 @@ def _weights_text(blend: float | None) -> str | None:
     """Which weights `pix2pix release --blend` took; None where it was not asked for."""
     if blend is None:
         return None
-    known = {0: "the moving average after the last step", 1: "those after the last step"}
+    known: dict[float, str] = {0: "the moving average after the last step", 1: "those after the last step"}
     between = f"average + {blend:g} × (last - average), of the moving average and the last weights"
     return f"{known.get(blend, between)} (`pix2pix release --blend {blend:g}`)"
 
