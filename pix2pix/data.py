@@ -182,7 +182,7 @@ def training_batches(
         persistent_workers=bool(workers),
         worker_init_fn=leave_signals_to_parent,
     )
-    with without_interrupts():
+    with without_interrupts(), without_child_signals():
         return iter(loader)
 
 
@@ -202,9 +202,28 @@ def without_interrupts() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
+@contextlib.contextmanager
+def without_child_signals() -> Iterator[None]:
+    """Inside, the end of a child process interrupts nothing; a handler that is set inside is gone afterwards.
+
+    PyTorch's handler of SIGCHLD raises the news of a dead worker wherever the main thread happens to be. If
+    that is while a queue is being locked, the lock is never released, and whoever closes the queue waits for
+    ever. Without the handler the next batch tells of the dead worker, within five seconds.
+    """
+    number = getattr(signal, "SIGCHLD", None)  # Windows has none
+    if number is None or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(number, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(number, before if before is not None else signal.SIG_DFL)
+
+
 def close_batches(batches: Iterator[dict[str, Tensor]]) -> None:
     """End the workers behind an iterator of batches now, not when it happens to be collected."""
     shut_down = getattr(batches, "_shutdown_workers", None)
     if shut_down is not None:
-        with contextlib.suppress(RuntimeError, OSError):  # of workers that are dead already
+        with without_child_signals(), contextlib.suppress(OSError):  # of workers that are dead already
             shut_down()

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from pix2pix.columns import open_stream, rows_of_shard
 from pix2pix.config import ModelConfig
-from pix2pix.data import PairDataset, without_interrupts
+from pix2pix.data import PairDataset, without_child_signals, without_interrupts
 from pix2pix.errors import DataError, ImageError, listed
 from pix2pix.interruption import leave_signals_to_parent
 from pix2pix.layouts import VALIDATION_NAMES
@@ -194,5 +194,5 @@ def streamed_batches(
         multiprocessing_context="spawn" if workers else None,
         worker_init_fn=leave_signals_to_parent,
     )
-    with without_interrupts():
+    with without_interrupts(), without_child_signals():
         return iter(loader)

@@ -373,6 +373,57 @@ def test_batches_with_dead_workers_or_none_can_be_closed(tmp_path):
     assert not multiprocessing.active_children()
 
 
+@pytest.fixture
+def on_child_signal():
+    """Sets a handler of SIGCHLD for the time of a test."""
+    before = signal.getsignal(signal.SIGCHLD)
+    yield lambda handler: signal.signal(signal.SIGCHLD, handler)
+    signal.signal(signal.SIGCHLD, before)
+
+
+def test_the_end_of_a_worker_interrupts_nothing_and_the_next_batches_tell_of_it(
+    tmp_path, on_child_signal, monkeypatch
+):
+    """An error raised by a signal can strike while a queue is locked: closing it then waits for ever."""
+    heard = []
+    on_child_signal(lambda *_: heard.append(1))
+    monkeypatch.setattr("torch.utils.data._utils.signal_handling._SIGCHLD_handler_set", False)
+    save_pairs(tmp_path)
+    opened = open_batches(tmp_path, workers=1)
+    next(opened)
+    (worker,) = multiprocessing.active_children()
+    worker.kill()
+    os.waitid(os.P_PID, worker.pid, os.WEXITED | os.WNOWAIT)
+    signal.raise_signal(signal.SIGCHLD)
+    assert heard, "the handler that was set before is set again"
+    with pytest.raises(RuntimeError, match="DataLoader worker"):
+        list(islice(opened, 10))  # a few were ready
+    close_batches(opened)
+    heard.clear()
+    signal.raise_signal(signal.SIGCHLD)
+    assert heard
+
+
+def test_a_worker_that_dies_while_it_is_closed_interrupts_nothing(tmp_path, on_child_signal):
+    def fail(*_):
+        raise RuntimeError("raised wherever the main thread happens to be")
+
+    save_pairs(tmp_path)
+    opened = open_batches(tmp_path, workers=1)
+    next(opened)
+    on_child_signal(fail)
+    tell = opened._workers_done_event.set
+
+    def tell_while_it_dies():
+        signal.raise_signal(signal.SIGCHLD)
+        tell()
+
+    opened._workers_done_event.set = tell_while_it_dies
+    close_batches(opened)
+    assert all(queue._closed for queue in opened._index_queues)
+    assert not multiprocessing.active_children()
+
+
 def test_interrupts_are_ignored_only_inside_and_come_back_after_an_error():
     before = signal.getsignal(signal.SIGINT)
 
