@@ -11,7 +11,7 @@ ARGS ?=
 
 BIN := .venv/bin
 SCRIPTS := $(wildcard app.py train_accelerate.py)
-CHECKED := pix2pix tests $(wildcard benchmarks) $(SCRIPTS)
+CHECKED := pix2pix tests $(wildcard benchmarks model_cards/pairs/*.py) $(SCRIPTS)
 BENCHMARKS := $(filter-out benchmarks/peer%,$(wildcard benchmarks/[!_]*.py))
 
 .DEFAULT_GOAL := help
