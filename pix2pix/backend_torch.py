@@ -38,12 +38,13 @@ class TorchBackend:
         self.config = config
         self.device = choose_device(device)
         self._noise = torch.Generator("cpu")  # of our own: the caller's random state is not ours to move
+        self.layout = torch.channels_last if owned else torch.contiguous_format
         self.generator = self._set_up(generator if owned else self._own_network(generator))
         if owned:
             with torch.no_grad():
                 _fold_batch_norms(self.generator)
                 compose_resizes(self.generator)
-            self.generator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            self.generator.to(memory_format=self.layout)  # type: ignore[call-overload]
 
     def draw(self, x: np.ndarray, seed: int = 0) -> np.ndarray:
         """float32 [B, H, W, in channels] in [-1, 1] -> [B, H, W, out channels] in [-1, 1]."""
@@ -90,7 +91,8 @@ class TorchBackend:
         return G.eval().requires_grad_(False)
 
     def _tensor(self, x: np.ndarray) -> Tensor:
-        return torch.from_numpy(x.transpose(0, 3, 1, 2)).to(self.device)  # [B, C, H, W]
+        picture = torch.from_numpy(x.transpose(0, 3, 1, 2))  # [B, C, H, W]
+        return picture.to(self.device, memory_format=self.layout)
 
 
 class _SeededDropout(nn.Module):

@@ -10,10 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pix2pix.capture import capturing
 from pix2pix.config import DiscriminatorConfig, DiscriminatorName
 from pix2pix.layers import (
     block_of,
-    capturing,
     halve_4x4,
     level_channels,
     norm_layer,

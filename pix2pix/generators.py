@@ -9,10 +9,10 @@ from typing import get_args
 import torch
 from torch import Tensor, nn
 
+from pix2pix.capture import capturing
 from pix2pix.config import DEPTHS, DropoutBlocks, ModelConfig
 from pix2pix.layers import (
     block_of,
-    capturing,
     double,
     dropout_layer,
     halve_4x4,

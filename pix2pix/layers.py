@@ -6,10 +6,10 @@ names stand in every file of weights.
 
 from typing import get_args
 
-import torch
 from torch import nn
 
 from pix2pix.config import NormName, UpsampleName
+from pix2pix.instance_norm import InstanceNorm2d
 from pix2pix.resize_convolution import ResizeConv2d
 
 NORMS: tuple[str, ...] = get_args(NormName)
@@ -28,7 +28,7 @@ def block_of(**layers: nn.Module | None) -> nn.Sequential:
 def norm_layer(norm: str, channels: int) -> nn.Module | None:
     if norm == "none":
         return None
-    return nn.InstanceNorm2d(channels, affine=True) if norm == "instance" else nn.BatchNorm2d(channels)
+    return InstanceNorm2d(channels, affine=True) if norm == "instance" else nn.BatchNorm2d(channels)
 
 
 def dropout_layer(probability: float) -> nn.Module | None:
@@ -60,10 +60,6 @@ def same_4x4() -> nn.Module:
 
 def level_channels(width: int, depth: int) -> list[int]:
     return [width * min(2**i, 8) for i in range(depth)]  # C64-C128-C256-C512-C512-...
-
-
-def capturing() -> bool:
-    return torch.compiler.is_compiling() or torch.jit.is_tracing()
 
 
 def require_choice(what: str, value: str, choices: tuple[str, ...]) -> None:

@@ -9,11 +9,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pix2pix.instance_norm import InstanceNorm2d
+
 M = TypeVar("M", bound=nn.Module)
 
 
 def per_picture_statistics(module: M) -> M:
-    """Replaces every BatchNorm2d inside, in place, by an InstanceNorm2d with the same weight, bias and eps.
+    """Replaces every BatchNorm2d inside, in place, by our InstanceNorm2d with the same weight, bias and eps.
 
     This is the paper's own test time: batch norm with the statistics of the test batch, at batch size 1
     (section 3.3). A picture then never depends on which others share its batch, nor on train or eval mode.
@@ -21,7 +23,7 @@ def per_picture_statistics(module: M) -> M:
     for parent in module.modules():
         for name, child in list(parent.named_children()):
             if isinstance(child, nn.BatchNorm2d):
-                norm = nn.InstanceNorm2d(child.num_features, eps=child.eps, affine=child.affine)
+                norm = InstanceNorm2d(child.num_features, eps=child.eps, affine=child.affine)
                 norm.weight, norm.bias = child.weight, child.bias
                 setattr(parent, name, norm.train(child.training))
     return module

@@ -17,7 +17,8 @@ PACKAGE = ROOT / "pix2pix"
 LEVELS = [
     {"errors", "files", "interruption", "patience", "allocator"},
     {"config", "training_config", "tasks", "repository", "images", "cielab"},
-    {"networks", "generators", "discriminators", "layers", "resize_convolution", "pretrained"}
+    {"networks", "generators", "discriminators", "layers", "pretrained"}
+    | {"capture", "instance_norm", "resize_convolution"}
     | {"normalization", "tiling", "losses", "drawing", "contact_sheet"}
     | {"metrics", "picture_statistics", "intervals", "sliced_wasserstein"}
     | {
