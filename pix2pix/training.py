@@ -194,7 +194,8 @@ def moving_average(G: nn.Module, decay: float) -> AveragedModel:
     def average(averaged: Sequence[Tensor], current: Sequence[Tensor], updates: Tensor | int) -> None:
         ramped = min(decay, (1 + int(updates)) / (10 + int(updates)))
         floats = [i for i, tensor in enumerate(averaged) if tensor.is_floating_point()]
-        torch._foreach_lerp_([averaged[i] for i in floats], [current[i] for i in floats], 1 - ramped)
+        if floats:  # AveragedModel gives each data type by itself
+            torch._foreach_lerp_([averaged[i] for i in floats], [current[i] for i in floats], 1 - ramped)
         for i, tensor in enumerate(averaged):
             if not tensor.is_floating_point():  # batch norm's counter
                 tensor.copy_(current[i])

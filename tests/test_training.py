@@ -144,6 +144,17 @@ def test_the_moving_average_soon_forgets_the_first_weights():
     assert float(next(average.module.parameters()).detach()) > 0.9
 
 
+def test_the_moving_average_of_a_batch_norm_averages_its_statistics_and_copies_its_counter():
+    network = torch.nn.Sequential(torch.nn.Conv2d(1, 2, 1), torch.nn.BatchNorm2d(2))
+    average = moving_average(network, decay=0.9)
+    for _ in range(3):
+        network(torch.randn(4, 1, 8, 8))
+        average.update_parameters(network)
+    averaged, norm = average.module.get_submodule("1"), network.get_submodule("1")
+    assert int(averaged.get_buffer("num_batches_tracked")) == 3
+    assert not torch.equal(averaged.get_buffer("running_mean"), norm.get_buffer("running_mean"))
+
+
 def test_the_moving_average_lags_behind_the_weights():
     network = nn.Linear(1, 1, bias=False)
     average = moving_average(network, decay=0.9)
