@@ -225,5 +225,8 @@ def close_batches(batches: Iterator[dict[str, Tensor]]) -> None:
     """End the workers behind an iterator of batches now, not when it happens to be collected."""
     shut_down = getattr(batches, "_shutdown_workers", None)
     if shut_down is not None:
-        with without_child_signals(), contextlib.suppress(OSError):  # of workers that are dead already
+        with (
+            without_child_signals(),
+            contextlib.suppress(RuntimeError, OSError),
+        ):  # of workers that are dead already
             shut_down()

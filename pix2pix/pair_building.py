@@ -69,7 +69,7 @@ def build(
     """
     left_out: list[str] = []
     counts: dict[str, int] = {}
-    with _new_folder(output) as temporary:
+    with new_folder(output) as temporary:
         for split, pairs in splits.items():
             rows = []
             for pair in progress(pairs):
@@ -90,7 +90,7 @@ def build(
 
 
 @contextmanager
-def _new_folder(output: Path) -> Iterator[Path]:
+def new_folder(output: Path) -> Iterator[Path]:
     """Yield a folder beside `output` that takes its name when the block ends well, and else disappears."""
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise ConfigError(f"--output {output} exists and is not empty; nothing is overwritten. Name another.")
@@ -120,7 +120,7 @@ def _write_pair(pair: Match, folder: Path, building: Building) -> dict[str, str]
     assert side is not None
     fitted = _fitted(side, target, pair, building)
     if building.side_by_side:
-        return _write_side_by_side(side, fitted or target, folder / f"{pair.key}.png")
+        return write_side_by_side(side, fitted or target, folder / f"{pair.key}.png")
     row = {}
     sides = (("input", pair.a, side, made is not None), ("target", pair.b, fitted or target, bool(fitted)))
     for name, file, picture, drawn in sides:
@@ -154,7 +154,8 @@ def _fitted(side: Image.Image, target: Image.Image, pair: Match, building: Build
     return images.crop_resize(target, side.size, resample=resample)
 
 
-def _write_side_by_side(left: Image.Image, right: Image.Image, path: Path) -> dict[str, str]:
+def write_side_by_side(left: Image.Image, right: Image.Image, path: Path) -> dict[str, str]:
+    """Write two pictures of one size as one PNG, in RGB; return its row of metadata.jsonl."""
     path.parent.mkdir(parents=True, exist_ok=True)
     sides = [images.to_rgb(picture) for picture in (left, right)]
     both = Image.new("RGB", (2 * left.width, left.height))

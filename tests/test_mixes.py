@@ -1,5 +1,6 @@
 """The training pairs of the models that ship, built from the sets that their cards name."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -67,5 +68,18 @@ def test_what_cannot_be_mixed_is_one_line_and_leaves_nothing(sets):
     assert not (sets / "mix").exists()
     run = mix("colorize", sets / "photos", "--output", sets / "contours")
     assert run.returncode == 2
-    assert "is there already" in run.stderr
+    assert "exists and is not empty" in run.stderr
     assert names(sets / "contours" / "train") == ["train.png"]
+
+
+def test_a_picture_that_would_replace_another_or_cannot_be_read_stops_the_mix_and_leaves_nothing(sets):
+    shutil.copytree(sets / "photos", sets / "more" / "photos")
+    run = mix("colorize", sets / "photos", sets / "more" / "photos", "--output", sets / "mix")
+    assert (run.returncode, len(run.stderr.splitlines())) == (2, 1)
+    assert "the mix has a picture photos-train.png already" in run.stderr
+    (sets / "photos" / "train" / "torn.png").write_bytes(b"no picture")
+    run = mix("sketch", sets / "contours", "--photos", sets / "photos", "--output", sets / "mix")
+    assert (run.returncode, len(run.stderr.splitlines())) == (2, 1)
+    assert "torn.png" in run.stderr
+    assert not (sets / "mix").exists()
+    assert not list(sets.glob(".mix*"))

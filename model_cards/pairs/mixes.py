@@ -17,10 +17,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from PIL import Image, ImageOps
+from PIL import Image
 
+from pix2pix import images
 from pix2pix.errors import DataError, UserError
 from pix2pix.layouts import scan
+from pix2pix.pair_building import new_folder, write_side_by_side
 from pix2pix.tasks import edges
 
 SIDE = 256
@@ -52,24 +54,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def build(sets: Sequence[Path], shoes: Path | None, photos: Sequence[Path], output: Path) -> dict[str, int]:
     """Write output/train and output/val; returns how many pictures each holds.
 
-    Raises DataError where a set has no pictures to train on, or `output` is there already.
+    Raises a UserError where a set has no pictures to train on, a photograph to draw cannot be read, two
+    pictures would have one name, or `output` holds something; then nothing is written.
     """
     train = {folder: pictures(folder, "train") for folder in [*sets, *photos, *([shoes] if shoes else [])]}
-    if output.exists():
-        raise DataError(f"{output} is there already: name a new folder, or remove it first.")
-    for split in ("train", "val"):
-        (output / split).mkdir(parents=True)
-    for folder in sets:
-        copy(train[folder], output / "train", folder.name)
-        copy(pictures(folder, "val", needed=False), output / "val", folder.name)
-    for folder in photos:
-        for file in train[folder]:
-            drawn(file).save(output / "train" / f"drawn-{folder.name}-{file.stem}.png")
-    if shoes:
-        for time in range(SHOES):
-            copy(train[shoes], output / "train", f"{shoes.name}-{time}")
-        copy(pictures(shoes, "val", needed=False), output / "val", shoes.name)
-    return {split: len(list((output / split).iterdir())) for split in ("train", "val")}
+    with new_folder(output) as made:
+        for split in ("train", "val"):
+            (made / split).mkdir()
+        for folder in sets:
+            copy(train[folder], made / "train", folder.name)
+            copy(pictures(folder, "val", needed=False), made / "val", folder.name)
+        for folder in photos:
+            for file in train[folder]:
+                draw(file, unused(made / "train" / f"drawn-{folder.name}-{file.stem}.png", file))
+        if shoes:
+            for time in range(SHOES):
+                copy(train[shoes], made / "train", f"{shoes.name}-{time}")
+            copy(pictures(shoes, "val", needed=False), made / "val", shoes.name)
+        return {split: len(list((made / split).iterdir())) for split in ("train", "val")}
 
 
 def pictures(folder: Path, split: str, *, needed: bool = True) -> list[Path]:
@@ -84,20 +86,23 @@ def pictures(folder: Path, split: str, *, needed: bool = True) -> list[Path]:
 
 def copy(files: Sequence[Path], folder: Path, prefix: str) -> None:
     for file in files:
-        shutil.copyfile(file, folder / f"{prefix}-{file.name}")
+        shutil.copyfile(file, unused(folder / f"{prefix}-{file.name}", file))
 
 
-def drawn(file: Path) -> Image.Image:
-    """A pair side by side: the contours of a photograph's middle square, and the square."""
-    with Image.open(file) as opened:
-        photo = ImageOps.exif_transpose(opened).convert("RGB")
+def unused(path: Path, file: Path) -> Path:
+    """The path, if no other picture of the mix has it."""
+    if path.exists():
+        raise DataError(f"{file}: the mix has a picture {path.name} already; rename the file, or its set.")
+    return path
+
+
+def draw(file: Path, path: Path) -> None:
+    """Write a pair side by side: the contours of a photograph's middle square, and the square."""
+    photo = images.to_rgb(images.open_picture(file))
     side = min(photo.size)
     left, top = (photo.width - side) // 2, (photo.height - side) // 2
     photo = photo.crop((left, top, left + side, top + side)).resize((SIDE, SIDE), Image.Resampling.LANCZOS)
-    pair = Image.new("RGB", (2 * SIDE, SIDE))
-    pair.paste(edges(photo), (0, 0))
-    pair.paste(photo, (SIDE, 0))
-    return pair
+    write_side_by_side(edges(photo), photo, path)
 
 
 if __name__ == "__main__":
